@@ -1,0 +1,9 @@
+#!/bin/sh
+# What "/" answers.
+export PATH=/bin
+printf 'Content-Type: text/plain\r\n\r\n'
+echo "hostname: $(hostname)"
+echo "uptime: $(cut -d ' ' -f 1 /proc/uptime)"
+ip -o address show scope global | while read -r _ nic _ address _; do
+	echo "address: $nic ${address%/*}"
+done
