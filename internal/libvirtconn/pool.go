@@ -1,0 +1,122 @@
+package libvirtconn
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// pool lends connections, each to one borrower at a time. Safe for concurrent
+// use. It starts no goroutine; a timer runs while connections are idle.
+type pool struct {
+	dial  func(context.Context) (*conn, error)
+	slots chan struct{} // one token per borrower
+	keep  time.Duration // idle connections are closed after this; 0 keeps them
+
+	mu     sync.Mutex
+	idle   []*conn // the one used last is at the end
+	timer  *time.Timer
+	closed bool
+}
+
+func newPool(size int, keep time.Duration, dial func(context.Context) (*conn, error)) *pool {
+	return &pool{dial: dial, slots: make(chan struct{}, size), keep: keep}
+}
+
+// get lends a connection that was alive a moment ago. Every get that succeeds
+// needs its put.
+func (p *pool) get(ctx context.Context) (*conn, error) {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ended(ctx, "waiting for one of %d connections", cap(p.slots))
+	}
+	if ctx.Err() != nil {
+		<-p.slots
+		return nil, ended(ctx, "before the call began")
+	}
+	cn := p.take()
+	for cn != nil && !cn.healthy(ctx) {
+		cn.cut(errStale)
+		cn = p.take()
+	}
+	if cn != nil {
+		return cn, nil
+	}
+	cn, err := p.dial(ctx)
+	if err != nil {
+		<-p.slots
+		return nil, err
+	}
+	return cn, nil
+}
+
+// take pops the connection that was used last.
+func (p *pool) take() *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if n == 0 {
+		return nil
+	}
+	cn := p.idle[n-1]
+	p.idle[n-1] = nil
+	p.idle = p.idle[:n-1]
+	return cn
+}
+
+// put takes a connection back, or drops it if it is broken or still in use by
+// something that its borrower left behind.
+func (p *pool) put(cn *conn) {
+	defer func() { <-p.slots }()
+	cn.idleSince = time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || cn.isCut() {
+		cn.cut(errFinished)
+		return
+	}
+	p.idle = append(p.idle, cn)
+	p.arm()
+}
+
+// arm starts the timer that closes idle connections. Called with mu held.
+func (p *pool) arm() {
+	if p.keep > 0 && p.timer == nil {
+		p.timer = time.AfterFunc(p.keep, p.sweep)
+	}
+}
+
+// sweep closes what has been idle for too long.
+func (p *pool) sweep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timer = nil
+	keep := p.idle[:0]
+	for _, cn := range p.idle {
+		if cn.isCut() || time.Since(cn.idleSince) >= p.keep {
+			cn.cut(errFinished)
+			continue
+		}
+		keep = append(keep, cn)
+	}
+	clear(p.idle[len(keep):])
+	p.idle = keep
+	if len(p.idle) > 0 && !p.closed {
+		p.arm()
+	}
+}
+
+// close drops the idle connections; borrowed ones are dropped when put back.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	for _, cn := range p.idle {
+		cn.cut(errFinished)
+	}
+	p.idle = nil
+}
