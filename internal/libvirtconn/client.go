@@ -30,6 +30,7 @@ const (
 	trustIdle    = 2 * time.Second  // a connection idle for longer is checked before use
 	checkTimeout = 5 * time.Second  // how long that check may take
 	keepIdle     = 30 * time.Second // a connection idle for longer is closed
+	byeTimeout   = 500 * time.Millisecond
 )
 
 // Options says where to connect and how patiently. The zero value of every
@@ -151,29 +152,7 @@ func (c *Client) Do(ctx context.Context, f func(l *libvirt.Libvirt) error) error
 		return err
 	}
 	defer c.pool.put(cn) // also when f panics; a connection that was cut is dropped
-	return cn.run(ctx, c.o.CallTimeout, f)
-}
-
-// Stream is Do on a connection of its own that is closed afterwards, with no
-// CallTimeout; at most four run at a time. Inside f, a reader or writer given
-// to go-libvirt must never fail or block for ever (Upload and Download see to
-// that): go-libvirt would never return.
-func (c *Client) Stream(ctx context.Context, f func(l *libvirt.Libvirt) error) error {
-	c.calls.Add(1)
-	ctx, cancel := c.bound(ctx)
-	defer cancel()
-	select {
-	case c.streams <- struct{}{}:
-		defer func() { <-c.streams }()
-	case <-ctx.Done():
-		return ended(ctx, "waiting for one of %d stream connections to %s", maxStreams, c.uri)
-	}
-	cn, err := c.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer cn.cut(errFinished)
-	return cn.run(ctx, 0, f)
+	return cn.run(ctx, c.o.CallTimeout, func() error { return f(cn.l) })
 }
 
 // bound ends ctx when the client is closed.

@@ -61,9 +61,9 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 	return cn, nil
 }
 
-// run gives f the connection and cuts it when ctx ends, limit passes (0 means
+// run runs f, which uses the connection, and cuts it when ctx ends, limit passes (0 means
 // no limit) or the peer falls silent.
-func (cn *conn) run(ctx context.Context, limit time.Duration, f func(*libvirt.Libvirt) error) error {
+func (cn *conn) run(ctx context.Context, limit time.Duration, f func() error) error {
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit,
@@ -79,7 +79,7 @@ func (cn *conn) run(ctx context.Context, limit time.Duration, f func(*libvirt.Li
 			cn.cut(errFinished)
 		}
 	}()
-	err := f(cn.l)
+	err := f()
 	returned = true
 	return cn.fault(err)
 }
@@ -92,7 +92,22 @@ func (cn *conn) fault(err error) error {
 	if why := cn.why(); why != nil && isTransport(err) {
 		return whileDoing(why, "call to %s", cn.uri)
 	}
+	if last := cn.lastErr.Load(); last != nil && last.isOf(err) && last.noRoom() && fault.KindOf(err) == fault.Unknown {
+		return fault.As(fault.Exhausted, err)
+	}
 	return Fault(err)
+}
+
+// bye ends a connection in the way that the daemon expects, so that it logs no
+// error. It takes no longer than a moment.
+func (cn *conn) bye() {
+	if cn.isCut() {
+		return
+	}
+	t := time.AfterFunc(byeTimeout, func() { cn.cut(errFinished) })
+	defer t.Stop()
+	cn.l.Disconnect() //nolint:errcheck // the connection is going away in any case
+	cn.cut(errFinished)
 }
 
 // healthy reports whether an idle connection can be used: open, and answering

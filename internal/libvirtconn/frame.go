@@ -25,8 +25,10 @@ const (
 	typeReply    = 1
 	typeMessage  = 2
 	typeStream   = 3
+	typeHole     = 6
 	statusOK     = 0
 	statusError  = 1
+	statusMore   = 2
 	procConnOpen = 1
 	openReadOnly = 1
 )
@@ -61,14 +63,17 @@ type frameConn struct {
 	readOnly bool // mark the open call as read-only
 
 	r        *bufio.Reader
-	head     []byte // header bytes still to hand out
-	body     int    // body bytes of the current frame still to hand out
-	finished map[int32]bool
+	head     []byte         // bytes already read, still to hand out
+	body     int            // body bytes of the current frame still to read and hand out
+	finished map[int32]bool // streams whose last frame was handed out
+	lastErr  atomic.Pointer[remoteError]
 
 	wmu   sync.Mutex
-	wleft int // bytes of the current frame still to be written
+	wleft int    // bytes of the current frame still to be written
+	call  header // of the last call written
 
-	alive atomic.Int64 // when the peer last sent, or took, bytes: Unix nanoseconds
+	alive   atomic.Int64 // when the peer last sent, or took, bytes: Unix nanoseconds
+	waiting atomic.Bool  // whether go-libvirt waits for bytes
 
 	once   sync.Once
 	reason error // why it was cut; read only after done is closed
@@ -123,6 +128,9 @@ func (f *frameConn) Close() error {
 // follows a stream's last frame: go-libvirt deadlocks on a frame for a call
 // that has just returned. Every failure cuts the connection.
 func (f *frameConn) Read(p []byte) (int, error) {
+	f.touch()
+	f.waiting.Store(true)
+	defer f.waiting.Store(false)
 	n, err := f.read(p)
 	if err != nil {
 		f.cut(fmt.Errorf("%w: %w", errBroken, err))
@@ -179,6 +187,22 @@ func (f *frameConn) next() error {
 		}
 	}
 	f.head, f.body = b, size
+	if h.status == statusError && h.kind != typeMessage && size <= maxError {
+		return f.keepError(size)
+	}
+	return nil
+}
+
+// keepError reads the body of an error reply, since go-libvirt drops most of it.
+func (f *frameConn) keepError(size int) error {
+	body := make([]byte, size)
+	if _, err := io.ReadFull(f.r, body); err != nil {
+		return err
+	}
+	f.head, f.body = append(f.head, body...), 0
+	if e, ok := parseRemoteError(body); ok {
+		f.lastErr.Store(&e)
+	}
 	return nil
 }
 
@@ -226,6 +250,9 @@ func (f *frameConn) follow(p []byte) error {
 				return fmt.Errorf("a request of %d bytes is over libvirt's limit of %d", h.size, maxFrame)
 			}
 			f.wleft = int(h.size)
+			if h.kind == typeCall {
+				f.call = h
+			}
 			if f.readOnly && h.proc == procConnOpen && h.kind == typeCall && len(p) == f.wleft {
 				p[len(p)-1] |= openReadOnly // its last argument is the flags
 			}
@@ -252,7 +279,29 @@ func (f *frameConn) sendBetween(frame []byte) {
 	}
 }
 
-// silence returns for how long the peer has neither sent nor taken a byte.
+// sendHole tells the stream of the last call that length bytes are zero. It is
+// for the goroutine that feeds that stream, which is between two frames.
+func (f *frameConn) sendHole(length int64) error {
+	f.wmu.Lock()
+	defer f.wmu.Unlock()
+	b := make([]byte, 0, headerLen+12)
+	for _, v := range []uint32{headerLen + 12, f.call.program, f.call.version, f.call.proc, typeHole, uint32(f.call.serial), statusMore} {
+		b = binary.BigEndian.AppendUint32(b, v)
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(length))
+	b = binary.BigEndian.AppendUint32(b, 0)
+	if _, err := f.Conn.Write(b); err != nil {
+		f.cut(fmt.Errorf("%w: %w", errBroken, err))
+		return err
+	}
+	return nil
+}
+
+// silence returns for how long go-libvirt has waited for the peer, which
+// neither sent nor took a byte.
 func (f *frameConn) silence() time.Duration {
+	if !f.waiting.Load() {
+		return 0
+	}
 	return time.Since(time.Unix(0, f.alive.Load()))
 }

@@ -87,36 +87,46 @@ func (p *pool) arm() {
 	}
 }
 
-// sweep closes what has been idle for too long.
+// sweep closes what has been idle for too long. It runs on the timer's own
+// goroutine.
 func (p *pool) sweep() {
+	for _, cn := range p.expired() {
+		cn.bye()
+	}
+}
+
+func (p *pool) expired() []*conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.timer = nil
-	keep := p.idle[:0]
+	var old, keep []*conn
 	for _, cn := range p.idle {
 		if cn.isCut() || time.Since(cn.idleSince) >= p.keep {
-			cn.cut(errFinished)
+			old = append(old, cn)
 			continue
 		}
 		keep = append(keep, cn)
 	}
-	clear(p.idle[len(keep):])
 	p.idle = keep
-	if len(p.idle) > 0 && !p.closed {
+	if len(keep) > 0 && !p.closed {
 		p.arm()
 	}
+	return old
 }
 
 // close drops the idle connections; borrowed ones are dropped when put back.
 func (p *pool) close() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.closed = true
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	for _, cn := range p.idle {
-		cn.cut(errFinished)
-	}
+	idle := p.idle
 	p.idle = nil
+	p.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, cn := range idle {
+		wg.Go(cn.bye)
+	}
+	wg.Wait()
 }
