@@ -1,0 +1,13 @@
+//go:build linux
+
+package lab
+
+import (
+	"os"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	Main()
+	os.Exit(m.Run())
+}
