@@ -22,12 +22,10 @@ type Backend struct {
 	drv  driver.Driver
 	busy time.Duration // how long a busy object is tried again
 
-	check    sync.Once
-	checked  error
-	warnings []string
-
-	mu   sync.Mutex
-	made map[string]bool // identities made or adopted by this process
+	mu     sync.Mutex
+	usable bool            // Check succeeded
+	asking *inquiry        // the check in flight; nil: none
+	made   map[string]bool // identities made or adopted by this process
 }
 
 // New returns the backend of the target called name over drv, which it owns from
@@ -42,14 +40,42 @@ func (b *Backend) Name() string { return b.name }
 // Capabilities tells what the target can do, without connecting.
 func (b *Backend) Capabilities() spec.Capabilities { return b.drv.Capabilities() }
 
+// inquiry is one check of the target that many may be waiting for.
+type inquiry struct {
+	done chan struct{}
+	err  error
+}
+
 // Check connects and reports whether the target can be used. Warnings are
-// returned by the first call only.
+// returned by the first call that succeeds only; after it, Check costs nothing.
+// Callers at the same time share one attempt, so that a target that does not
+// answer is waited for once and not once for each of them.
 func (b *Backend) Check(ctx context.Context) (warnings []string, err error) {
-	b.check.Do(func() {
-		b.warnings, b.checked = b.drv.Check(ctx)
-		warnings = b.warnings
-	})
-	return warnings, b.wrap(b.checked, "use", "target", b.name)
+	b.mu.Lock()
+	if b.usable {
+		b.mu.Unlock()
+		return nil, nil
+	}
+	if q := b.asking; q != nil {
+		b.mu.Unlock()
+		select {
+		case <-q.done:
+			return nil, b.wrap(q.err, "use", "target", b.name)
+		case <-ctx.Done():
+			return nil, b.wrap(ctx.Err(), "use", "target", b.name)
+		}
+	}
+	q := &inquiry{done: make(chan struct{})}
+	b.asking = q
+	b.mu.Unlock()
+
+	warnings, q.err = b.drv.Check(ctx)
+
+	b.mu.Lock()
+	b.usable, b.asking = q.err == nil, nil
+	b.mu.Unlock()
+	close(q.done)
+	return warnings, b.wrap(q.err, "use", "target", b.name)
 }
 
 // Close ends all connections of the target.

@@ -5,7 +5,8 @@ import "slices"
 // Capabilities is what a target can do, as data: known without a connection, so
 // that what is missing is refused in the plan.
 type Capabilities struct {
-	Platform string // "libvirt", "sim"
+	Platform    string // "libvirt", "sim"
+	DefaultPool string // where volumes and disks live that name no pool; "" where only the platform knows
 
 	DirectBoot     bool     // kernel, initrd and cmdline
 	CloudInit      bool     // a seed for the guest
