@@ -64,6 +64,14 @@ func (h *Host) Images() string { return filepath.Join(h.Dir, "images") }
 // KVM says in a sentence whether guests of the host can use KVM, and why not.
 func (h *Host) KVM() string { return h.layout.KVM }
 
+// Subnet returns the first three bytes of an IPv4 network of 256 addresses that
+// no other running host uses, for a network of this host: "10.200.7" for n 0,
+// others for n up to 3. It is the same for the life of the host.
+func (h *Host) Subnet(n int) string {
+	i := (h.keeper.PID*4 + n) & 0x3fff
+	return fmt.Sprintf("10.%d.%d", 192+i>>8, i&0xff)
+}
+
 // Env is the environment in which programs such as virsh and terraform use the
 // host by default. For a session host it also makes "qemu:///session" mean
 // this host.

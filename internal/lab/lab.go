@@ -224,8 +224,8 @@ func (h *Host) startKeeper() error {
 	}
 	command := []string{self}
 	if h.NetNS != "" {
-		if out, err := exec.Command("ip", "netns", "add", h.NetNS).CombinedOutput(); err != nil {
-			return fmt.Errorf("create network namespace %s: %w: %s", h.NetNS, err, strings.TrimSpace(string(out)))
+		if err := addNetNS(h.NetNS); err != nil {
+			return err
 		}
 		command = []string{"ip", "netns", "exec", h.NetNS, self}
 	}
@@ -259,6 +259,16 @@ func (h *Host) startKeeper() error {
 	}()
 	h.keeper, err = identify(cmd.Process.Pid)
 	return err
+}
+
+// addNetNS creates a network namespace with a working loopback device.
+func addNetNS(name string) error {
+	for _, args := range [][]string{{"netns", "add", name}, {"-n", name, "link", "set", "lo", "up"}} {
+		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("create network namespace %s: %w: %s", name, err, strings.TrimSpace(string(out)))
+		}
+	}
+	return nil
 }
 
 // layout is everything that host and keeper must agree on; it is kept as a

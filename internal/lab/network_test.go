@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -90,12 +89,12 @@ func within(t *testing.T, limit time.Duration, what string, get func() string) s
 }
 
 func TestGuestOfANATNetworkIsReachableFromTheMachine(t *testing.T) {
-	img, err := guest.Build(t.Context(), guestCache(t), t.Logf)
+	img, err := guest.Build(t.Context(), guest.CacheDir(), t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := ForTest(t)
-	virsh(t, h, "net-create", file(t, nat("192.168.211")))
+	virsh(t, h, "net-create", file(t, nat(h.Subnet(0))))
 	virsh(t, h, "create", file(t, linux(img)))
 	started := time.Now()
 	address := within(t, time.Minute, "lease", func() string {
@@ -124,15 +123,6 @@ func TestGuestOfANATNetworkIsReachableFromTheMachine(t *testing.T) {
 		return ""
 	})
 	t.Logf("%6.3fs shutdown", time.Since(started).Seconds())
-}
-
-func guestCache(t *testing.T) string {
-	t.Helper()
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = os.TempDir()
-	}
-	return filepath.Join(dir, "novacron", "guest")
 }
 
 // get returns the page, or nothing when there is none.

@@ -96,6 +96,16 @@ func Build(ctx context.Context, dir string, progress func(format string, args ..
 	return imageIn(done), nil
 }
 
+// CacheDir is where images are kept between runs: for root a directory that
+// the users of guests can read, for others the cache of the user.
+func CacheDir() string {
+	base, err := os.UserCacheDir()
+	if os.Geteuid() == 0 || err != nil {
+		base = "/var/cache"
+	}
+	return filepath.Join(base, "novacron", "guest")
+}
+
 func imageIn(dir string) Image {
 	return Image{
 		Kernel: filepath.Join(dir, "vmlinuz"),

@@ -16,19 +16,9 @@ import (
 	"time"
 )
 
-// cacheDir keeps the image between runs of the tests: its name is its recipe.
-func cacheDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = os.TempDir()
-	}
-	return filepath.Join(dir, "novacron", "guest")
-}
-
 func build(t *testing.T) Image {
 	t.Helper()
-	img, err := Build(t.Context(), cacheDir(t), t.Logf)
+	img, err := Build(t.Context(), CacheDir(), t.Logf)
 	if err != nil {
 		t.Fatalf("Build: %v", err)
 	}
