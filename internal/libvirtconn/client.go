@@ -20,18 +20,22 @@ import (
 	"github.com/novacron/terraform-provider-novacron/internal/fault"
 )
 
-// Defaults and limits.
+// Defaults.
 const (
-	defaultConns = 8 // libvirtd runs 5 requests a connection at once and we send one
-	maxStreams   = 4
+	defaultConns = 8                // libvirtd runs 5 requests a connection at once and we send one
 	defaultDial  = 20 * time.Second // a session daemon may have to be started
 	defaultPing  = 5 * time.Second
-	pingsMissed  = 3                // intervals without a sign of life until a connection is cut
-	trustIdle    = 2 * time.Second  // a connection idle for longer is checked before use
-	checkTimeout = 5 * time.Second  // how long that check may take
-	keepIdle     = 30 * time.Second // a connection idle for longer is closed
+	maxStreams   = 4
+	pingsMissed  = 3 // intervals without a sign of life until a connection is cut
 	byeTimeout   = 500 * time.Millisecond
 )
+
+// idleRules says how connections that nobody uses are treated.
+type idleRules struct {
+	keep  time.Duration // closed when idle for longer; 0 keeps them
+	trust time.Duration // checked before use when idle for longer
+	check time.Duration // how long that check may take
+}
 
 // Options says where to connect and how patiently. The zero value of every
 // field but URI is a default.
@@ -108,9 +112,9 @@ func New(o Options) (*Client, error) {
 	default:
 		c.dialer = unixDialer{uri: uri, readOnly: o.ReadOnly, env: osEnv()}
 	}
-	idle := keepIdle
+	idle := idleRules{keep: 30 * time.Second, trust: 2 * time.Second, check: 5 * time.Second}
 	if uri.Driver == "test" {
-		idle = 0 // the mock host forgets everything with its last connection
+		idle.keep = 0 // the mock host forgets everything with its last connection
 	}
 	c.pool = newPool(o.MaxConns, idle, c.connect)
 	return c, nil

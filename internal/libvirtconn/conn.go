@@ -51,6 +51,7 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 	cn := &conn{frameConn: f, l: libvirt.NewWithDialer(once{f}), uri: c.uri, ping: c.o.PingInterval}
 	stop := context.AfterFunc(dctx, func() { f.cut(context.Cause(dctx)) })
 	err = cn.l.ConnectToURI(libvirt.ConnectURI(c.uri.Daemon()))
+	close(f.opened)
 	if !stop() {
 		return nil, ended(dctx, "open %s", c.uri)
 	}
@@ -112,14 +113,14 @@ func (cn *conn) bye() {
 
 // healthy reports whether an idle connection can be used: open, and answering
 // if it has been idle for more than a moment.
-func (cn *conn) healthy(ctx context.Context) bool {
+func (cn *conn) healthy(ctx context.Context, r idleRules) bool {
 	if cn.isCut() {
 		return false
 	}
-	if time.Since(cn.idleSince) < trustIdle {
+	if time.Since(cn.idleSince) < r.trust {
 		return true
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, checkTimeout, errStale)
+	ctx, cancel := context.WithTimeoutCause(ctx, r.check, errStale)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { cn.cut(errStale) })
 	_, err := cn.l.ConnectGetLibVersion()

@@ -72,6 +72,9 @@ type frameConn struct {
 	wleft int    // bytes of the current frame still to be written
 	call  header // of the last call written
 
+	accepted bool          // the daemon's answer to the open call was handed out
+	opened   chan struct{} // closed when ConnectToURI has returned
+
 	alive   atomic.Int64 // when the peer last sent, or took, bytes: Unix nanoseconds
 	waiting atomic.Bool  // whether go-libvirt waits for bytes
 
@@ -82,7 +85,7 @@ type frameConn struct {
 }
 
 func newFrameConn(c net.Conn, readOnly bool, onCut func()) *frameConn {
-	f := &frameConn{Conn: c, readOnly: readOnly, r: bufio.NewReader(c), finished: map[int32]bool{}, done: make(chan struct{}), onCut: onCut}
+	f := &frameConn{Conn: c, readOnly: readOnly, r: bufio.NewReader(c), finished: map[int32]bool{}, opened: make(chan struct{}), done: make(chan struct{}), onCut: onCut}
 	f.touch()
 	return f
 }
@@ -126,7 +129,9 @@ func (f *frameConn) Close() error {
 
 // Read hands go-libvirt whole frames, without keepalive, and without what
 // follows a stream's last frame: go-libvirt deadlocks on a frame for a call
-// that has just returned. Every failure cuts the connection.
+// that has just returned. Every failure cuts the connection, and is held back
+// until ConnectToURI has returned if that is about to: go-libvirt writes a
+// field there that it reads, unguarded, when the connection ends.
 func (f *frameConn) Read(p []byte) (int, error) {
 	f.touch()
 	f.waiting.Store(true)
@@ -134,6 +139,9 @@ func (f *frameConn) Read(p []byte) (int, error) {
 	n, err := f.read(p)
 	if err != nil {
 		f.cut(fmt.Errorf("%w: %w", errBroken, err))
+		if f.accepted {
+			<-f.opened
+		}
 		return n, io.EOF // never an error that go-libvirt would take as temporary
 	}
 	return n, nil
@@ -187,6 +195,7 @@ func (f *frameConn) next() error {
 		}
 	}
 	f.head, f.body = b, size
+	f.accepted = f.accepted || h.kind == typeReply && h.proc == procConnOpen && h.status == statusOK
 	if h.status == statusError && h.kind != typeMessage && size <= maxError {
 		return f.keepError(size)
 	}

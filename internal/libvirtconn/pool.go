@@ -11,7 +11,7 @@ import (
 type pool struct {
 	dial  func(context.Context) (*conn, error)
 	slots chan struct{} // one token per borrower
-	keep  time.Duration // idle connections are closed after this; 0 keeps them
+	rules idleRules
 
 	mu     sync.Mutex
 	idle   []*conn // the one used last is at the end
@@ -19,8 +19,8 @@ type pool struct {
 	closed bool
 }
 
-func newPool(size int, keep time.Duration, dial func(context.Context) (*conn, error)) *pool {
-	return &pool{dial: dial, slots: make(chan struct{}, size), keep: keep}
+func newPool(size int, rules idleRules, dial func(context.Context) (*conn, error)) *pool {
+	return &pool{dial: dial, slots: make(chan struct{}, size), rules: rules}
 }
 
 // get lends a connection that was alive a moment ago. Every get that succeeds
@@ -36,7 +36,7 @@ func (p *pool) get(ctx context.Context) (*conn, error) {
 		return nil, ended(ctx, "before the call began")
 	}
 	cn := p.take()
-	for cn != nil && !cn.healthy(ctx) {
+	for cn != nil && !cn.healthy(ctx, p.rules) {
 		cn.cut(errStale)
 		cn = p.take()
 	}
@@ -82,8 +82,8 @@ func (p *pool) put(cn *conn) {
 
 // arm starts the timer that closes idle connections. Called with mu held.
 func (p *pool) arm() {
-	if p.keep > 0 && p.timer == nil {
-		p.timer = time.AfterFunc(p.keep, p.sweep)
+	if p.rules.keep > 0 && p.timer == nil {
+		p.timer = time.AfterFunc(p.rules.keep, p.sweep)
 	}
 }
 
@@ -101,7 +101,7 @@ func (p *pool) expired() []*conn {
 	p.timer = nil
 	var old, keep []*conn
 	for _, cn := range p.idle {
-		if cn.isCut() || time.Since(cn.idleSince) >= p.keep {
+		if cn.isCut() || time.Since(cn.idleSince) >= p.rules.keep {
 			old = append(old, cn)
 			continue
 		}
