@@ -20,8 +20,8 @@ const (
 )
 
 // DefaultAlertsPerWeek is how many alarms a series of pure habit may raise in a
-// week when the user says nothing: about one in four weeks.
-const DefaultAlertsPerWeek = 0.25
+// week when the user says nothing: one in ten weeks. A VM has a dozen series.
+const DefaultAlertsPerWeek = 0.1
 
 // Options are what a detector is told once. The zero value means the defaults.
 type Options struct {

@@ -7,31 +7,41 @@ import (
 	"time"
 )
 
-// Reason says in one line and plain words why the verdict is what it is. unit
-// may be empty. It allocates: call it when somebody will read it.
+// Reason says in one line and plain words what was seen, what was expected and
+// why the verdict is what it is. unit may be empty; at is the time of the point.
+// It allocates: call it when somebody will read it.
 func (v *Verdict) Reason(unit string, at int64) string {
-	band := "expected " + Quantity(v.ExpLow, "") + ".." + Quantity(v.ExpHigh, unit)
-	now := Quantity(v.Value, unit)
+	seen := Quantity(v.Value, unit)
+	if v.State != Warmup {
+		seen += ", expected " + Quantity(v.ExpLow, "") + ".." + Quantity(v.ExpHigh, unit)
+	}
+	if why := v.why(unit, at); why != "" {
+		return seen + ": " + why
+	}
+	return seen
+}
+
+func (v *Verdict) why(unit string, at int64) string {
 	switch v.Cause {
 	case Learning:
-		if v.Need == 0 {
-			return "learning what is usual"
+		if v.Need > 0 {
+			return fmt.Sprintf("learning what is usual, %d more samples needed", v.Need)
 		}
-		return fmt.Sprintf("learning what is usual: %d more samples needed", v.Need)
+		return "start-up activity settles"
 	case Resuming:
-		return "data resumed after a gap: no alarm for a short while"
+		return "data resumed after a gap, no alarm for a short while"
 	case High:
-		return fmt.Sprintf("%s is far above the usual %s; %s", now, Quantity(v.Typical, unit), band)
+		return "far above the usual " + Quantity(v.Typical, unit)
 	case Low:
-		return fmt.Sprintf("%s is far below the usual %s; %s", now, Quantity(v.Typical, unit), band)
+		return "far below the usual " + Quantity(v.Typical, unit)
 	case Jump:
-		return fmt.Sprintf("%s changed far more than from one sample to the next is usual; %s", now, band)
+		return "changed far more than is usual from one sample to the next"
 	case Recovered:
-		return fmt.Sprintf("back to %s after %s; %s", now, v.lasted(at), band)
+		return fmt.Sprintf("back to the usual after %s", v.lasted(at))
 	case NewLevel:
-		return fmt.Sprintf("stayed away for %s: about %s is the new normal", v.lasted(at), Quantity(v.Typical, unit))
+		return fmt.Sprintf("stayed away for %s, about %s is the new usual", v.lasted(at), Quantity(v.Typical, unit))
 	}
-	return now + ", " + band
+	return ""
 }
 
 func (v *Verdict) lasted(at int64) time.Duration {
