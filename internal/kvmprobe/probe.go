@@ -23,6 +23,7 @@ const limit = 500 * time.Millisecond
 // Result is the answer of a probe.
 type Result struct {
 	Usable bool
+	Denied bool // the caller may not open the device: others, such as QEMU, may
 	// Reason is a plain sentence for a log or a warning: why KVM is not
 	// usable, or how it was found to be.
 	Reason string

@@ -17,7 +17,7 @@ func probe(ctx context.Context, path string, limit time.Duration) Result {
 	}
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return Result{Reason: openReason(path, err)}
+		return Result{Reason: openReason(path, err), Denied: errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)}
 	}
 	defer unix.Close(fd)
 	m, err := newMachine(fd)

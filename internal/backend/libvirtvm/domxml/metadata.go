@@ -133,3 +133,13 @@ func splitMetadata(inner string) (ours *Metadata, rest string, err error) {
 		keep.WriteString(inner[start:d.InputOffset()])
 	}
 }
+
+// OwnMetadata returns our element in the definition as it is now, or "" when
+// there is none.
+func (p *Parsed) OwnMetadata() (string, error) {
+	ours, _, err := splitMetadata(metadataOf(p.Domain))
+	if err != nil || ours == nil {
+		return "", err
+	}
+	return ours.Marshal()
+}

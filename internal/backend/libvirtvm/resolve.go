@@ -1,0 +1,213 @@
+package libvirtvm
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	libvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/novacron/terraform-provider-novacron/internal/backend/libvirtvm/domxml"
+	"github.com/novacron/terraform-provider-novacron/internal/cloudinit"
+	"github.com/novacron/terraform-provider-novacron/internal/fault"
+	"github.com/novacron/terraform-provider-novacron/internal/libvirtconn"
+	"github.com/novacron/terraform-provider-novacron/internal/spec"
+)
+
+// resolve finds the paths and names that the VM's definition needs. Disks that
+// the VM will own get the path that they will have.
+func (d *Driver) resolve(ctx context.Context, l *libvirt.Libvirt, vm spec.VM) (domxml.VM, error) {
+	out := domxml.VM{VM: vm}
+	if vm.Disks != nil {
+		out.Disks = map[string]domxml.Disk{}
+	}
+	for _, key := range slices.Sorted(maps.Keys(vm.Disks)) {
+		disk, err := d.resolveDisk(ctx, l, vm, key)
+		if err != nil {
+			return out, under("disks."+key, err)
+		}
+		out.Disks[key] = disk
+	}
+	if vm.NICs != nil {
+		out.NICs = map[string]domxml.NIC{}
+	}
+	for _, key := range slices.Sorted(maps.Keys(vm.NICs)) {
+		nic := domxml.NIC{NIC: vm.NICs[key], MAC: vm.MACFor(key)}
+		if nic.Network != "" {
+			name, err := networkName(l, nic.Network)
+			if err != nil {
+				return out, fault.At("nics."+key+".network", err)
+			}
+			nic.NetworkName = name
+		}
+		out.NICs[key] = nic
+	}
+	if digest := vm.SeedDigest(); digest != "" {
+		seed, err := d.resolveSeed(ctx, l, vm, digest)
+		if err != nil {
+			return out, fault.At("cloud_init", err)
+		}
+		out.Seed = seed
+	}
+	return out, nil
+}
+
+// under puts an error at the field, or at a field below it that it names.
+func under(field string, err error) error {
+	if sub := fault.FieldOf(err); sub != "" {
+		return &fault.Error{Kind: fault.KindOf(err), Field: field + "." + sub, Err: err}
+	}
+	return fault.At(field, err)
+}
+
+func (d *Driver) resolveDisk(ctx context.Context, l *libvirt.Libvirt, vm spec.VM, key string) (domxml.Disk, error) {
+	disk := vm.Disks[key]
+	if !disk.Owned() {
+		_, v, err := d.lookupVolume(ctx, l, disk.Volume)
+		if fault.KindOf(libvirtconn.Fault(err)) == fault.NotFound {
+			err = fault.At("volume", fault.Errorf(fault.Invalid, "there is no volume %q on the host: %w", disk.Volume, err))
+		}
+		return domxml.Disk{Disk: disk, ID: disk.Volume, Path: v.Path, Format: v.Format, Block: v.Block}, err
+	}
+	if disk.Backing != "" {
+		if _, err := d.backing(ctx, l, disk.Backing, disk.Size); err != nil {
+			if fault.FieldOf(err) == "" {
+				err = fault.At("backing", err)
+			}
+			return domxml.Disk{}, err
+		}
+	}
+	pool, err := d.poolNamed(ctx, l, disk.Pool)
+	if err != nil {
+		return domxml.Disk{}, err
+	}
+	name := fmt.Sprintf("%s.%s.%s.qcow2", vm.Name, spec.ShortID(vm.UUID), key)
+	path, err := volumePath(l, pool, name)
+	return domxml.Disk{Disk: disk, ID: spec.VolumeID(pool.Name, name), Path: path, Format: spec.FormatQCOW2}, err
+}
+
+// networkName returns the name of the network that ref names, by name or UUID.
+func networkName(l *libvirt.Libvirt, ref string) (string, error) {
+	if uuid, err := uuidOf(ref); err == nil {
+		net, err := l.NetworkLookupByUUID(uuid)
+		if err == nil {
+			return net.Name, nil
+		}
+		if !is(err, libvirt.ErrNoNetwork) {
+			return "", err
+		}
+	}
+	net, err := l.NetworkLookupByName(ref)
+	if is(err, libvirt.ErrNoNetwork) {
+		err = fault.WithHint(fault.Errorf(fault.Invalid, "there is no network %q on the host: %w", ref, err), "virsh net-list --all shows the networks of the host")
+	}
+	return net.Name, err
+}
+
+// resolveSeed names the volume of the seed. Its name follows the contents: a
+// changed seed is another volume, so the one in use is never written to.
+func (d *Driver) resolveSeed(_ context.Context, l *libvirt.Libvirt, vm spec.VM, digest string) (*domxml.Seed, error) {
+	pool, err := d.poolNamed(context.Background(), l, "")
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("%s.%s.seed-%s.iso", vm.Name, spec.ShortID(vm.UUID), digest[:8])
+	path, err := volumePath(l, pool, name)
+	return &domxml.Seed{ID: spec.VolumeID(pool.Name, name), Path: path, Digest: digest}, err
+}
+
+// makeOwned makes the volumes that the VM owns and that are not there yet.
+func (d *Driver) makeOwned(ctx context.Context, vm spec.VM, info spec.VMInfo) error {
+	var seed *domxml.SeedRecord
+	err := d.withDomain(ctx, vm.UUID, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
+		for _, key := range slices.Sorted(maps.Keys(info.OwnedDisks)) {
+			if err := d.makeDisk(ctx, l, info.OwnedDisks[key], vm.Disks[key]); err != nil {
+				return under("disks."+key, err)
+			}
+		}
+		doc, err := l.DomainGetXMLDesc(dom, libvirt.DomainXMLInactive)
+		if err != nil {
+			return err
+		}
+		p, err := domxml.Parse(doc)
+		if err != nil {
+			return err
+		}
+		seed = p.Meta.Seed
+		return nil
+	})
+	if err != nil || seed == nil {
+		return err
+	}
+	return fault.At("cloud_init", d.makeSeed(ctx, vm, seed.Volume))
+}
+
+func (d *Driver) makeDisk(ctx context.Context, l *libvirt.Libvirt, id string, disk spec.Disk) error {
+	poolName, name, _ := spec.SplitVolumeID(id)
+	pool, err := d.poolNamed(ctx, l, poolName)
+	if err != nil {
+		return err
+	}
+	have, err := findVolume(l, pool, name)
+	if err != nil {
+		return err
+	}
+	if have != nil {
+		return growTo(l, *have, disk.Size)
+	}
+	size := disk.Size
+	var backing *domxml.Volume
+	if disk.Backing != "" {
+		if backing, err = d.backing(ctx, l, disk.Backing, disk.Size); err != nil {
+			return err
+		}
+		size = max(size, backing.Capacity)
+	}
+	return createVolume(l, pool, name, spec.FormatQCOW2, size, backing)
+}
+
+// makeSeed renders the seed in memory and uploads it. The guest is off, so one
+// that an interrupted call left half written is written again.
+func (d *Driver) makeSeed(ctx context.Context, vm spec.VM, id string) error {
+	iso, err := cloudinit.Seed(vm)
+	if err != nil {
+		return err
+	}
+	var vol libvirt.StorageVol
+	err = d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
+		poolName, name, _ := spec.SplitVolumeID(id)
+		pool, err := d.poolNamed(ctx, l, poolName)
+		if err != nil {
+			return err
+		}
+		have, err := findVolume(l, pool, name)
+		if err != nil {
+			return err
+		}
+		if have != nil {
+			if err := deleteIfThere(l, *have); err != nil {
+				return err
+			}
+		}
+		if err := createVolume(l, pool, name, spec.FormatRaw, spec.Size(len(iso)), nil); err != nil {
+			return err
+		}
+		vol, err = l.StorageVolLookupByName(pool, name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return d.conn.Upload(ctx, vol, bytes.NewReader(iso), nil)
+}
+
+// growTo makes a volume that nobody uses at least size large.
+func growTo(l *libvirt.Libvirt, vol libvirt.StorageVol, size spec.Size) error {
+	_, capacity, _, err := l.StorageVolGetInfo(vol)
+	if err != nil || spec.Size(capacity) >= size {
+		return err
+	}
+	return l.StorageVolResize(vol, uint64(size), 0)
+}

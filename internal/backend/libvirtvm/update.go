@@ -1,0 +1,195 @@
+package libvirtvm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	libvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/novacron/terraform-provider-novacron/internal/backend/libvirtvm/domxml"
+	"github.com/novacron/terraform-provider-novacron/internal/change"
+	"github.com/novacron/terraform-provider-novacron/internal/fault"
+	"github.com/novacron/terraform-provider-novacron/internal/spec"
+)
+
+// UpdateVM changes the VM in place: what can be done live first, then the
+// definition, then one restart at most, then what is not needed any more goes.
+func (d *Driver) UpdateVM(ctx context.Context, want spec.VM, plan change.Plan, off spec.Shutdown) (spec.VMInfo, error) {
+	if plan.Class() == change.Replace {
+		return spec.VMInfo{}, fault.Errorf(fault.Invalid, "the change of %s needs a replacement", plan.Of(change.Replace)[0].Field)
+	}
+	if err := d.refuse(want); err != nil {
+		return spec.VMInfo{}, err
+	}
+	have, err := d.VM(ctx, want.UUID)
+	if err != nil {
+		return spec.VMInfo{}, err
+	}
+	if err := d.grow(ctx, have, want, plan); err != nil {
+		return spec.VMInfo{}, err
+	}
+	old, err := d.redefine(ctx, want)
+	if err != nil {
+		return spec.VMInfo{}, err
+	}
+	if err := d.settle(ctx, have, want, plan, off); err != nil {
+		return spec.VMInfo{}, d.rollBack(ctx, have, old, err)
+	}
+	if err := d.drop(ctx, want, old); err != nil {
+		return spec.VMInfo{}, err
+	}
+	return d.VM(ctx, want.UUID)
+}
+
+// grow enlarges owned disks, live when the VM runs.
+func (d *Driver) grow(ctx context.Context, have spec.VMInfo, want spec.VM, plan change.Plan) error {
+	for _, key := range slices.Sorted(maps.Keys(have.OwnedDisks)) {
+		field := "disks." + key + ".size"
+		if !plan.Changes(field) {
+			continue
+		}
+		if now := have.Disks[key].Size; want.Disks[key].Size < now {
+			return fault.At(field, fault.Errorf(fault.Invalid, "the disk is %s large and cannot shrink to %s", now, want.Disks[key].Size))
+		}
+		if err := d.GrowVolume(ctx, have.OwnedDisks[key], want.Disks[key].Size); err != nil {
+			return fault.At(field, err)
+		}
+	}
+	return nil
+}
+
+// redefine puts the wanted definition in force for the next start and returns
+// the one that was. New disks and a new seed are made by the restart.
+func (d *Driver) redefine(ctx context.Context, want spec.VM) (old *domxml.Parsed, err error) {
+	err = d.withDomain(ctx, want.UUID, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
+		doc, err := l.DomainGetXMLDesc(dom, libvirt.DomainXMLInactive|libvirt.DomainXMLSecure)
+		if err != nil {
+			return err
+		}
+		if old, err = domxml.Parse(doc); err != nil {
+			return err
+		}
+		next, err := domxml.Parse(doc)
+		if err != nil {
+			return err
+		}
+		resolved, err := d.resolve(ctx, l, want)
+		if err != nil {
+			return err
+		}
+		if err := domxml.Apply(next.Domain, resolved); err != nil {
+			return err
+		}
+		if err := defineDomain(l, next); err != nil {
+			return err
+		}
+		return tellLive(l, dom, next)
+	})
+	return old, err
+}
+
+func defineDomain(l *libvirt.Libvirt, p *domxml.Parsed) error {
+	doc, err := p.Domain.Marshal()
+	if err != nil {
+		return err
+	}
+	if _, err := l.DomainDefineXMLFlags(doc, libvirt.DomainDefineValidate); err != nil {
+		return fmt.Errorf("change the definition: %w", err)
+	}
+	return nil
+}
+
+// tellLive gives description and metadata to the running VM too, for tools that
+// look there.
+func tellLive(l *libvirt.Libvirt, dom libvirt.Domain, p *domxml.Parsed) error {
+	active, err := l.DomainIsActive(dom)
+	if err != nil || active == 0 {
+		return err
+	}
+	description := libvirt.OptString{p.Domain.Description}
+	if p.Domain.Description == "" {
+		description = nil
+	}
+	err = l.DomainSetMetadata(dom, int32(libvirt.DomainMetadataDescription), description, nil, nil, libvirt.DomainAffectLive)
+	if err != nil {
+		return err
+	}
+	meta, err := p.OwnMetadata()
+	if err != nil {
+		return err
+	}
+	return l.DomainSetMetadata(dom, int32(libvirt.DomainMetadataElement), libvirt.OptString{meta},
+		libvirt.OptString{domxml.MetadataKey}, libvirt.OptString{domxml.MetadataURI}, libvirt.DomainAffectLive)
+}
+
+// settle brings the running VM to the definition: off where it must be off, with
+// what is new made, and on again where it is wanted on.
+func (d *Driver) settle(ctx context.Context, have spec.VMInfo, want spec.VM, plan change.Plan, off spec.Shutdown) error {
+	if err := d.setAutostart(ctx, want); err != nil {
+		return err
+	}
+	running := have.Power != spec.Stopped
+	if running && (plan.Class() == change.Reboot || want.Power == spec.Stopped) {
+		if err := d.StopVM(ctx, want.UUID, off); err != nil {
+			return err
+		}
+		running = false
+	}
+	if !running {
+		now, err := d.VM(ctx, want.UUID)
+		if err != nil {
+			return err
+		}
+		if err := d.makeOwned(ctx, want, now); err != nil {
+			return err
+		}
+	}
+	if want.Power == spec.Running && !running {
+		return d.StartVM(ctx, want.UUID)
+	}
+	if running {
+		return d.withDomain(ctx, want.UUID, forward)
+	}
+	return nil
+}
+
+// rollBack puts the last good definition in force again and starts the VM if it
+// ran, and returns why the change failed.
+func (d *Driver) rollBack(ctx context.Context, have spec.VMInfo, old *domxml.Parsed, failed error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+	defer cancel()
+	err := d.withDomain(ctx, have.UUID, func(l *libvirt.Libvirt, _ libvirt.Domain) error { return defineDomain(l, old) })
+	if err == nil && have.Power == spec.Running {
+		err = d.StartVM(ctx, have.UUID)
+	}
+	if err != nil {
+		return fmt.Errorf("%w (and going back to the last good definition failed: %v)", failed, err)
+	}
+	return fmt.Errorf("%w (the last good definition is in force again)", failed)
+}
+
+// drop deletes owned volumes that the VM had and has no more.
+func (d *Driver) drop(ctx context.Context, want spec.VM, old *domxml.Parsed) error {
+	return d.withDomain(ctx, want.UUID, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
+		doc, err := l.DomainGetXMLDesc(dom, libvirt.DomainXMLInactive)
+		if err != nil {
+			return err
+		}
+		now, err := domxml.Parse(doc)
+		if err != nil {
+			return err
+		}
+		keep := ownedVolumes(now.Meta)
+		var errs []error
+		for _, id := range ownedVolumes(old.Meta) {
+			if slices.Contains(keep, id) || inUse(l, dom, id) {
+				continue
+			}
+			errs = append(errs, deleteOwned(l, id, dom.Name))
+		}
+		return errors.Join(errs...)
+	})
+}

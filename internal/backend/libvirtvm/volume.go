@@ -1,0 +1,455 @@
+package libvirtvm
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	libvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/novacron/terraform-provider-novacron/internal/backend/libvirtvm/domxml"
+	"github.com/novacron/terraform-provider-novacron/internal/fault"
+	"github.com/novacron/terraform-provider-novacron/internal/image"
+	"github.com/novacron/terraform-provider-novacron/internal/libvirtconn"
+	"github.com/novacron/terraform-provider-novacron/internal/spec"
+)
+
+// unfinished marks, as a volume beside it, a volume that is being filled. libvirt
+// cannot rename volumes and keeps no metadata of theirs.
+const unfinished = ".unfinished"
+
+// cleanup bounds how long what failed is tidied up after its context ended.
+const cleanup = 30 * time.Second
+
+// ownName matches the names we give to volumes: the user's, eight digits of the
+// identity, the format.
+var ownName = regexp.MustCompile(`^(.+)\.[0-9a-f]{8}\.(qcow2|raw)$`)
+
+// volumeName returns the name in the pool. It carries the identity, since that
+// is the only place for it: what has the name is ours.
+func volumeName(v spec.Volume) string {
+	return fmt.Sprintf("%s.%s.%s", v.Name, spec.ShortID(v.UUID), v.Format)
+}
+
+// CreateVolume makes the volume and fills it from its source.
+func (d *Driver) CreateVolume(ctx context.Context, v spec.Volume) (spec.VolumeInfo, error) {
+	if v.Source != nil && !d.Capabilities().VolumeUpload {
+		return spec.VolumeInfo{}, fault.At("source", fault.Errorf(fault.Unsupported, "no upload: %s", d.Capabilities().Why["VolumeUpload"]))
+	}
+	src, err := inspect(v)
+	if err != nil {
+		return spec.VolumeInfo{}, err
+	}
+	var id string
+	err = d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
+		pool, err := d.poolNamed(ctx, l, v.Pool)
+		if err != nil {
+			return err
+		}
+		id = spec.VolumeID(pool.Name, volumeName(v))
+		return d.allocate(ctx, l, pool, v, src)
+	})
+	if err == nil && v.Source != nil {
+		err = d.fill(ctx, id, v, src)
+	}
+	if err != nil {
+		return spec.VolumeInfo{}, err
+	}
+	info, err := d.Volume(ctx, id)
+	info.UUID, info.Owner = v.UUID, v.Owner
+	return info, err
+}
+
+// inspect reads the header of the source and refuses what cannot work.
+func inspect(v spec.Volume) (image.Info, error) {
+	if v.Source == nil {
+		return image.Info{}, nil
+	}
+	src, err := image.Inspect(v.Source.File)
+	switch {
+	case err != nil:
+		return src, fault.At("source.file", err)
+	case src.Format != v.Format:
+		err := fault.Errorf(fault.Invalid, "%s is a %s image, and the volume's format is %s", v.Source.File, src.Format, v.Format)
+		return src, fault.At("format", fault.WithHint(err, "set format = %q", src.Format))
+	case v.Size != 0 && v.Size < src.VirtualSize:
+		err := fault.Errorf(fault.Invalid, "%s is smaller than the image, which is %s large", v.Size, src.VirtualSize)
+		return src, fault.At("size", err)
+	}
+	return src, nil
+}
+
+// allocate makes the empty volume, or finds the one that an earlier call made. A
+// volume that was being filled then is made anew.
+func (d *Driver) allocate(ctx context.Context, l *libvirt.Libvirt, pool libvirt.StoragePool, v spec.Volume, src image.Info) error {
+	name := volumeName(v)
+	mark, err := findVolume(l, pool, name+unfinished)
+	if err != nil {
+		return err
+	}
+	have, err := findVolume(l, pool, name)
+	if err != nil {
+		return err
+	}
+	if have != nil && mark == nil {
+		return nil
+	}
+	if have != nil {
+		if err := l.StorageVolDelete(*have, 0); err != nil && !is(err, libvirt.ErrNoStorageVol) {
+			return err
+		}
+	}
+	if v.Source != nil && mark == nil {
+		if err := createVolume(l, pool, name+unfinished, spec.FormatRaw, 512, nil); err != nil {
+			return err
+		}
+	}
+	size := max(v.Size, src.VirtualSize)
+	var backing *domxml.Volume
+	if v.Backing != "" {
+		if backing, err = d.backing(ctx, l, v.Backing, size); err != nil {
+			return fault.At("backing", err)
+		}
+		size = max(size, backing.Capacity)
+	}
+	return createVolume(l, pool, name, v.Format, size, backing)
+}
+
+// backing returns the volume that an overlay of the size goes on.
+func (d *Driver) backing(ctx context.Context, l *libvirt.Libvirt, id string, size spec.Size) (*domxml.Volume, error) {
+	_, base, err := d.lookupVolume(ctx, l, id)
+	switch {
+	case fault.KindOf(libvirtconn.Fault(err)) == fault.NotFound:
+		return nil, fault.Errorf(fault.Invalid, "there is no volume %q to go on: %w", id, err)
+	case err != nil:
+		return nil, err
+	case size != 0 && size < base.Capacity:
+		return nil, fault.At("size", fault.Errorf(fault.Invalid, "%s is smaller than the backing volume, which is %s large", size, base.Capacity))
+	}
+	return &base, nil
+}
+
+// findVolume returns the volume of the pool, or nil when there is none.
+func findVolume(l *libvirt.Libvirt, pool libvirt.StoragePool, name string) (*libvirt.StorageVol, error) {
+	vol, err := l.StorageVolLookupByName(pool, name)
+	if is(err, libvirt.ErrNoStorageVol) {
+		return nil, nil
+	}
+	return &vol, err
+}
+
+// createVolume makes the volume; one that is there already, made by an earlier
+// attempt whose answer was lost, is the same.
+func createVolume(l *libvirt.Libvirt, pool libvirt.StoragePool, name, format string, size spec.Size, backing *domxml.Volume) error {
+	doc, err := domxml.NewVolume(name, format, size, backing)
+	if err != nil {
+		return err
+	}
+	_, err = l.StorageVolCreateXML(pool, doc, 0)
+	if is(err, libvirt.ErrStorageVolExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("make volume %q in pool %q: %w", name, pool.Name, err)
+	}
+	return nil
+}
+
+// fill uploads the source unless an earlier call did, and grows the volume to
+// its size. After an error nothing of the volume is left.
+func (d *Driver) fill(ctx context.Context, id string, v spec.Volume, src image.Info) (err error) {
+	pool, name, _ := spec.SplitVolumeID(id)
+	var vol libvirt.StorageVol
+	var mark *libvirt.StorageVol
+	err = d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
+		p, err := l.StoragePoolLookupByName(pool)
+		if err != nil {
+			return err
+		}
+		if mark, err = findVolume(l, p, name+unfinished); err != nil || mark == nil {
+			return err
+		}
+		vol, err = l.StorageVolLookupByName(p, name)
+		return err
+	})
+	if err != nil || mark == nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = d.discard(ctx, id, err)
+		}
+	}()
+	if err := d.upload(ctx, vol, v.Source.File, int64(src.FileSize)); err != nil {
+		return fault.At("source.file", err)
+	}
+	return d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
+		if v.Size > src.VirtualSize {
+			if err := l.StorageVolResize(vol, uint64(v.Size), 0); err != nil {
+				return fmt.Errorf("grow the volume from %s to %s: %w", src.VirtualSize, v.Size, err)
+			}
+		}
+		return l.StorageVolDelete(*mark, 0)
+	})
+}
+
+// upload streams the data of the file into the volume, leaving out its holes.
+func (d *Driver) upload(ctx context.Context, vol libvirt.StorageVol, file string, size int64) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return fault.As(fault.Invalid, err)
+	}
+	defer f.Close()
+	parts, err := image.Extents(f)
+	if err != nil {
+		return err
+	}
+	extents := make([]libvirtconn.Extent, len(parts))
+	for i, p := range parts {
+		extents[i] = libvirtconn.Extent(p)
+	}
+	return d.conn.UploadExtents(ctx, vol, f, extents, size, nil)
+}
+
+// discard deletes what a failed fill made and returns why it failed, with a word
+// on what could not be deleted.
+func (d *Driver) discard(ctx context.Context, id string, failed error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+	defer cancel()
+	if err := d.DeleteVolume(ctx, id); err != nil {
+		return fmt.Errorf("%w (and volume %s stays, half filled, until the next attempt: %v)", failed, id, err)
+	}
+	return failed
+}
+
+// Volume returns the volume.
+func (d *Driver) Volume(ctx context.Context, id string) (spec.VolumeInfo, error) {
+	var info spec.VolumeInfo
+	err := d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
+		_, v, err := d.lookupVolume(ctx, l, id)
+		if err != nil {
+			return err
+		}
+		info, err = d.volumeInfo(l, id, v)
+		return err
+	})
+	return info, err
+}
+
+func (d *Driver) volumeInfo(l *libvirt.Libvirt, id string, v domxml.Volume) (spec.VolumeInfo, error) {
+	pool, name, _ := spec.SplitVolumeID(id)
+	if m := ownName.FindStringSubmatch(name); m != nil {
+		name = m[1]
+	}
+	info := spec.VolumeInfo{
+		Volume: spec.Volume{ID: id, Name: name, Pool: pool, Size: v.Capacity, Format: v.Format},
+		Path:   v.Path, Allocation: v.Allocation,
+	}
+	if v.BackingPath == "" {
+		return info, nil
+	}
+	info.Backing = v.BackingPath
+	base, err := l.StorageVolLookupByPath(v.BackingPath)
+	if err == nil {
+		info.Backing = spec.VolumeID(base.Pool, base.Name)
+	} else if fault.KindOf(libvirtconn.Fault(err)) != fault.NotFound {
+		return info, err
+	}
+	return info, nil
+}
+
+// GrowVolume makes the volume larger: through the VM that runs with it, when
+// there is one, since QEMU holds the image open then.
+func (d *Driver) GrowVolume(ctx context.Context, id string, size spec.Size) error {
+	if !d.Capabilities().VolumeGrow {
+		return fault.Errorf(fault.Unsupported, "no growing: %s", d.Capabilities().Why["VolumeGrow"])
+	}
+	return d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
+		vol, v, err := d.lookupVolume(ctx, l, id)
+		if err != nil || v.Capacity >= size {
+			return err
+		}
+		dom, dev, err := runningWith(l, v.Path)
+		if err != nil {
+			return err
+		}
+		if dom == nil {
+			return l.StorageVolResize(vol, uint64(size), 0)
+		}
+		if err := l.DomainBlockResize(*dom, dev, uint64(size), libvirt.DomainBlockResizeBytes); err != nil {
+			return fmt.Errorf("grow disk %s of the running VM %q: %w", dev, dom.Name, err)
+		}
+		_, _, _, err = l.StorageVolGetInfo(vol) // the pool learns the new size
+		return err
+	})
+}
+
+// runningWith returns the running domain that has the path as the source of a
+// disk, and the disk's name.
+func runningWith(l *libvirt.Libvirt, path string) (*libvirt.Domain, string, error) {
+	doms, _, err := l.ConnectListAllDomains(1, libvirt.ConnectListDomainsActive)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, dom := range doms {
+		doc, err := l.DomainGetXMLDesc(dom, 0)
+		if is(err, libvirt.ErrNoDomain) {
+			continue // gone since the listing
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		p, err := domxml.Parse(doc)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, el := range p.Domain.Devices.Disks {
+			if domxml.SourcePath(el) == path && el.Target != nil {
+				return &dom, el.Target.Dev, nil
+			}
+		}
+	}
+	return nil, "", nil
+}
+
+// VolumeUsers returns the VMs that have the volume as a disk and the volumes
+// that are overlays of it.
+func (d *Driver) VolumeUsers(ctx context.Context, id string) ([]string, error) {
+	var users []string
+	err := d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
+		_, v, err := d.lookupVolume(ctx, l, id)
+		if err != nil {
+			return err
+		}
+		users, err = volumeUsers(l, v.Path, "")
+		return err
+	})
+	return users, err
+}
+
+// volumeUsers is VolumeUsers by path, not counting the domain called except.
+func volumeUsers(l *libvirt.Libvirt, path, except string) ([]string, error) {
+	doms, _, err := l.ConnectListAllDomains(1, 0)
+	if err != nil {
+		return nil, err
+	}
+	var users []string
+	for _, dom := range doms {
+		if dom.Name == except {
+			continue
+		}
+		doc, err := l.DomainGetXMLDesc(dom, libvirt.DomainXMLInactive)
+		if is(err, libvirt.ErrNoDomain) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		p, err := domxml.Parse(doc)
+		if err != nil {
+			return nil, err
+		}
+		for _, el := range p.Domain.Devices.Disks {
+			if domxml.SourcePath(el) == path {
+				users = append(users, fmt.Sprintf("VM %q", dom.Name))
+				break
+			}
+		}
+	}
+	overlays, err := overlaysOf(l, path)
+	return append(users, overlays...), err
+}
+
+// overlaysOf returns the volumes of all running pools that have the path as
+// their backing file.
+func overlaysOf(l *libvirt.Libvirt, path string) ([]string, error) {
+	pools, _, err := l.ConnectListAllStoragePools(1, libvirt.ConnectListStoragePoolsActive)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, pool := range pools {
+		vols, _, err := l.StoragePoolListAllVolumes(pool, 1, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, vol := range vols {
+			v, err := describe(l, vol)
+			if is(err, libvirt.ErrNoStorageVol) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			if v.BackingPath == path && path != "" {
+				out = append(out, fmt.Sprintf("volume %q", spec.VolumeID(vol.Pool, vol.Name)))
+			}
+		}
+	}
+	return out, nil
+}
+
+// DeleteVolume removes the volume, and the mark of one that was being filled.
+func (d *Driver) DeleteVolume(ctx context.Context, id string) error {
+	return d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
+		poolName, name, ok := spec.SplitVolumeID(id)
+		if !ok {
+			return nil
+		}
+		pool, err := l.StoragePoolLookupByName(poolName)
+		if is(err, libvirt.ErrNoStoragePool) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := d.startPool(l, pool); err != nil {
+			return err
+		}
+		vol, err := findVolume(l, pool, name)
+		if err != nil {
+			return err
+		}
+		if vol != nil {
+			if err := deleteUnused(l, *vol, ""); err != nil {
+				return err
+			}
+		}
+		mark, err := findVolume(l, pool, name+unfinished)
+		if err != nil || mark == nil {
+			return err
+		}
+		return deleteIfThere(l, *mark)
+	})
+}
+
+// deleteUnused deletes the volume unless something other than the domain called
+// except needs it.
+func deleteUnused(l *libvirt.Libvirt, vol libvirt.StorageVol, except string) error {
+	v, err := describe(l, vol)
+	if is(err, libvirt.ErrNoStorageVol) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	users, err := volumeUsers(l, v.Path, except)
+	if err != nil {
+		return err
+	}
+	if len(users) > 0 {
+		return fault.Errorf(fault.Busy, "volume %q is needed by %s", spec.VolumeID(vol.Pool, vol.Name), strings.Join(users, ", "))
+	}
+	return deleteIfThere(l, vol)
+}
+
+func deleteIfThere(l *libvirt.Libvirt, vol libvirt.StorageVol) error {
+	err := l.StorageVolDelete(vol, 0)
+	if is(err, libvirt.ErrNoStorageVol) {
+		return nil
+	}
+	return err
+}
