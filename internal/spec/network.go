@@ -13,13 +13,13 @@ const (
 
 // Network is a virtual network as a user asks for it or as a platform holds it.
 type Network struct {
-	UUID      string // identity
-	Owner     string
-	Name      string
-	Mode      string
-	CIDR      netip.Prefix // the guests' addresses; the host takes the first
-	DHCP      bool         // hands out the rest of CIDR
-	Domain    string       // DNS domain of the guests; may be empty
+	UUID   string // identity
+	Owner  string
+	Name   string
+	Mode   string
+	CIDR   netip.Prefix // the guests' addresses; the host takes the first
+	DHCP   bool         // hands out the rest of CIDR
+	Domain string       // DNS domain of the guests; may be empty
 }
 
 // NetworkInfo is a network as its platform holds it now.

@@ -9,15 +9,28 @@
 //     fault.Unavailable and leaves nothing that the same call, made again, would
 //     not find and finish.
 //   - Create is find first: an object that carries the identity (UUID) of the
-//     request is ours, is completed where it is unfinished, and is returned. An
-//     object with the same name and another identity is fault.Conflict.
-//   - Delete of what is not there is not an error, and deletes what an earlier,
-//     interrupted delete left over.
+//     request is ours, is completed where it is unfinished or says something
+//     else than the request, and is returned. An object with the same name and
+//     another identity is fault.Conflict at the field "name" (a platform whose
+//     volumes carry their identity in their id may hold both), and is never
+//     touched.
+//   - A create that the platform refuses leaves nothing that it made; what was
+//     there before stays.
+//   - Delete of what is not there is not an error, and deletes what earlier,
+//     interrupted calls left over, of a create or an update as well.
 //   - Only the platform's own word that an object does not exist is
-//     fault.NotFound. A connection that fails is fault.Unavailable.
-//   - What Capabilities does not declare returns fault.Unsupported.
+//     fault.NotFound. A connection that fails, or that was closed, is
+//     fault.Unavailable.
+//   - fault.NotFound speaks of the object itself only when it carries no field.
+//     A request that refers to what does not exist is fault.NotFound at the
+//     field that refers: "pool", "backing", "disks.root.pool",
+//     "disks.data.volume", "nics.lan.network". It is refused before anything
+//     is done.
+//   - What Capabilities does not declare returns fault.Unsupported at the
+//     field that asks for it, before anything is done.
 //   - Reading returns configuration as the platform will use it at the next
-//     start, and status as it is now.
+//     start, and status as it is now. What was left to the platform (a pool, a
+//     bus, a MAC address) reads as what it chose; a seed reads as its digest.
 //   - Methods may be called from many goroutines at once.
 package driver
 
@@ -42,7 +55,7 @@ type Driver interface {
 	Volumes
 	Networks
 
-	// Close ends all connections. Calls in flight fail.
+	// Close ends all connections. Calls in flight fail, and so does every later one.
 	Close() error
 }
 
@@ -51,7 +64,9 @@ type Driver interface {
 type VMs interface {
 	// CreateVM makes the VM with all that it owns (disks, seed) and brings it to
 	// its wanted power state. When it fails before the guest could have started,
-	// nothing is left; what a crash leaves, CreateVM called again completes.
+	// nothing that it made is left; what a crash leaves, CreateVM called again
+	// completes. One that is found running with another definition is updated to
+	// the request, with a restart where change.VM says so.
 	CreateVM(ctx context.Context, vm spec.VM) (spec.VMInfo, error)
 
 	// VM returns the VM.
@@ -63,10 +78,18 @@ type VMs interface {
 	// ListVMs returns all VMs of the target in no particular order.
 	ListVMs(ctx context.Context) ([]spec.VMInfo, error)
 
-	// UpdateVM makes the VM as wanted. plan is what change.VM said of the step
-	// from the present VM: live operations come first, then the definition,
-	// then one restart at most. A VM that is stopped is not started by a
-	// restart. On failure the last good definition is in force again.
+	// UpdateVM makes the VM as wanted; a nil map in want leaves what is there.
+	// plan is what change.VM said of the step from the present VM. Live
+	// operations come first. Where the plan holds a reboot the guest is then
+	// stopped as off says; then the definition is put in force; then the VM is
+	// started if it shall run. The definition never comes before the stop: a
+	// crash between the two would leave a guest on the old one, and since
+	// reading tells the definition, nobody could see it. A VM that shall be
+	// stopped is not started. On failure the last good definition is in force
+	// again, and a guest that was stopped for the update runs again.
+	//
+	// A disk smaller than it is is fault.Invalid at its size. A plan of class
+	// Replace is fault.Invalid.
 	UpdateVM(ctx context.Context, want spec.VM, plan change.Plan, off spec.Shutdown) (spec.VMInfo, error)
 
 	// StartVM starts the VM and returns once it runs. Starting a VM that runs is
@@ -74,7 +97,8 @@ type VMs interface {
 	StartVM(ctx context.Context, id string) error
 
 	// StopVM powers the VM off as off says and returns once it is off. Stopping
-	// a VM that is off is not an error.
+	// a VM that is off is not an error. A guest that does not obey in time and
+	// may not be forced is fault.Busy, and keeps running.
 	StopVM(ctx context.Context, id string, off spec.Shutdown) error
 
 	// DeleteVM removes the VM and what it owns. The VM is off by then: a running
@@ -85,11 +109,14 @@ type VMs interface {
 // Volumes is the part of a driver that keeps disk images. id is "pool/name".
 type Volumes interface {
 	// CreateVolume makes the volume and fills it from its source. A failed fill
-	// leaves no volume.
+	// leaves no volume. A source that cannot be read is fault.Invalid at
+	// "source.file", one whose contents are not of the volume's format at
+	// "format"; a size smaller than what is in the source or the backing volume
+	// is fault.Invalid at "size".
 	CreateVolume(ctx context.Context, v spec.Volume) (spec.VolumeInfo, error)
 
-	// Volume returns the volume. The UUID and Owner are known only of volumes
-	// that are ours.
+	// Volume returns the volume. Its UUID and Owner are known only where the
+	// platform keeps them; CreateVolume always returns them.
 	Volume(ctx context.Context, id string) (spec.VolumeInfo, error)
 
 	// GrowVolume makes the volume at least size large, in use or not. A volume
@@ -106,7 +133,8 @@ type Volumes interface {
 // Networks is the part of a driver that keeps virtual networks. id is the
 // network's UUID.
 type Networks interface {
-	// CreateNetwork makes the network and starts it.
+	// CreateNetwork makes the network and starts it: also one that is there and
+	// was stopped.
 	CreateNetwork(ctx context.Context, n spec.Network) (spec.NetworkInfo, error)
 
 	// Network returns the network.
@@ -121,10 +149,10 @@ type Networks interface {
 }
 
 // Reacher is implemented by drivers some of whose guests are not reached at an
-// address of their own (user networking).
+// address of their own (user networking, or a simulated guest).
 type Reacher interface {
 	// ReachVM returns nil once something in the guest accepts TCP connections on
-	// the port. fault.Busy means not yet; fault.Invalid that it never will with
-	// the interfaces that the VM has.
+	// the port. fault.Busy means not yet; fault.Invalid that the driver knows no
+	// way to the port: the guest's own address is then the only one.
 	ReachVM(ctx context.Context, id string, port uint16) error
 }

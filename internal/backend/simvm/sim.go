@@ -127,6 +127,7 @@ func (d *Driver) Capabilities() spec.Capabilities {
 func AllCapabilities() spec.Capabilities {
 	return spec.Capabilities{
 		Platform:       "sim",
+		DefaultPool:    defaultPool,
 		DirectBoot:     true,
 		CloudInit:      true,
 		UserNetworking: true,

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/novacron/terraform-provider-novacron/internal/change"
 	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
 )
@@ -21,6 +22,9 @@ func (d *Driver) CreateVM(ctx context.Context, want spec.VM) (spec.VMInfo, error
 	if err != nil {
 		return spec.VMInfo{}, err
 	}
+	if b.have != nil && b.have.Guest != nil {
+		return d.adopt(ctx, want)
+	}
 	if err := b.create(ctx); err != nil {
 		return spec.VMInfo{}, b.undo.run(ctx, d, err)
 	}
@@ -31,6 +35,23 @@ func (d *Driver) CreateVM(ctx context.Context, want spec.VM) (spec.VMInfo, error
 		}
 	}
 	return d.VM(ctx, want.UUID)
+}
+
+// adoptOff is how long a guest that runs with the settings of an earlier,
+// interrupted create may take to power off.
+const adoptOff = time.Minute
+
+// adopt brings a VM that runs already to the request.
+func (d *Driver) adopt(ctx context.Context, want spec.VM) (spec.VMInfo, error) {
+	have, err := d.VM(ctx, want.UUID)
+	if err != nil {
+		return spec.VMInfo{}, err
+	}
+	plan := change.VM(have.VM, want)
+	if plan.Empty() {
+		return have, nil
+	}
+	return d.UpdateVM(ctx, want, plan, spec.Shutdown{Timeout: adoptOff, Force: true})
 }
 
 // VM returns the VM with the UUID.
