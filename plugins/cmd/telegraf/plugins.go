@@ -1,0 +1,6 @@
+package main
+
+// Ours.
+import (
+	_ "github.com/novacron/terraform-provider-novacron/plugins/inputs/novacron"
+)
