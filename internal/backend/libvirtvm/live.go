@@ -30,20 +30,20 @@ func readLive(l *libvirt.Libvirt, dom libvirt.Domain, p *domxml.Parsed) error {
 	if err := readForwards(l, dom, p); err != nil {
 		return err
 	}
-	agent := false
-	if len(p.NICs) > 0 {
-		doc, err := l.DomainGetXMLDesc(dom, 0)
-		if err != nil {
-			return err
-		}
-		live, err := domxml.Parse(doc)
-		if err != nil {
-			return err
-		}
-		agent = agentConnected(live)
+	if !hasNetwork(p.VMInfo) {
+		return nil // nobody can reach an address behind user networking
 	}
+	doc, err := l.DomainGetXMLDesc(dom, 0)
+	if err != nil {
+		return err
+	}
+	live, err := domxml.Parse(doc)
+	if err != nil {
+		return err
+	}
+	agent := agentConnected(live)
 	for _, s := range sources {
-		if len(p.NICs) == 0 || s.name == "agent" && !agent {
+		if s.name == "agent" && !agent || s.name == "arp" && len(p.Addresses) > 0 {
 			continue // asking an agent that is not there blocks
 		}
 		ifaces, err := l.DomainInterfaceAddresses(dom, uint32(s.id), 0)

@@ -180,16 +180,17 @@ func (d *Driver) ReachVM(ctx context.Context, id string, port uint16) error {
 		return fault.As(fault.Busy, err)
 	}
 	defer c.Close()
-	return d.connected(ctx, id, uint16(c.LocalAddr().(*net.TCPAddr).Port))
+	return d.connected(ctx, id, host)
 }
 
-// connected waits a moment for QEMU's connection on behalf of the client port.
-func (d *Driver) connected(ctx context.Context, id string, client uint16) error {
+// connected waits a moment until a connection through the host's port has come
+// about in the guest.
+func (d *Driver) connected(ctx context.Context, id string, host uint16) error {
 	state := "not there"
 	for range 10 {
 		err := d.withDomain(ctx, id, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
 			out, err := l.QEMUDomainMonitorCommand(dom, "info usernet", hmp)
-			state = flowState(parseFlows(out), client)
+			state = flowState(parseFlows(out), host)
 			return err
 		})
 		if err != nil || state == "ESTABLISHED" {
@@ -204,15 +205,21 @@ func (d *Driver) connected(ctx context.Context, id string, client uint16) error 
 	return fault.Errorf(fault.Busy, "the connection into the guest is %s", state)
 }
 
-func flowState(all map[string][]flow, client uint16) string {
+// flowState returns the state of the connections through the host's port: the
+// best one, since one that came about proves that the guest accepts.
+func flowState(all map[string][]flow, host uint16) string {
+	state := "closed"
 	for _, flows := range all {
 		for _, f := range flows {
-			if f.source == client && f.state != "HOST_FORWARD" {
-				return f.state
+			if f.source != host || f.state == "HOST_FORWARD" {
+				continue
+			}
+			if state = f.state; state == "ESTABLISHED" {
+				return state
 			}
 		}
 	}
-	return "closed"
+	return state
 }
 
 // forwardTo returns the host port that leads to the guest's port.

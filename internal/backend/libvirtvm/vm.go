@@ -285,20 +285,29 @@ func readVM(l *libvirt.Libvirt, dom libvirt.Domain) (spec.VMInfo, error) {
 // reads as size 0: that shows as a difference, rather than as a VM that is gone.
 func readSizes(l *libvirt.Libvirt, p *domxml.Parsed) error {
 	for key, id := range p.OwnedDisks {
-		pool, name, _ := spec.SplitVolumeID(id)
-		vol, err := l.StorageVolLookupByName(libvirt.StoragePool{Name: pool}, name)
-		if err == nil {
-			var size uint64
-			_, size, _, err = l.StorageVolGetInfo(vol)
-			disk := p.Disks[key]
-			disk.Size = spec.Size(size)
-			p.Disks[key] = disk
+		size, err := sizeOf(l, id)
+		if err != nil && fault.KindOf(libvirtconn.Fault(err)) != fault.NotFound {
+			return fmt.Errorf("size of disk %q: %w", key, err)
 		}
-		if err != nil && fault.KindOf(libvirtconn.Fault(err)) == fault.Unavailable {
-			return err
-		}
+		disk := p.Disks[key]
+		disk.Size = size
+		p.Disks[key] = disk
 	}
 	return nil
+}
+
+func sizeOf(l *libvirt.Libvirt, id string) (spec.Size, error) {
+	poolName, name, _ := spec.SplitVolumeID(id)
+	pool, err := l.StoragePoolLookupByName(poolName)
+	if err != nil {
+		return 0, err
+	}
+	vol, err := l.StorageVolLookupByName(pool, name)
+	if err != nil {
+		return 0, err
+	}
+	_, size, _, err := l.StorageVolGetInfo(vol)
+	return spec.Size(size), err
 }
 
 // powerOf returns the power state. A guest that is on its way out still runs.
