@@ -56,6 +56,7 @@ func (g *gather) askDomains(ctx context.Context) {
 	}
 	if groups := deepGroups(g.c.groups); groups != 0 {
 		a := &asker{g: g, ctx: ctx, groups: groups}
+		a.freed.L = &a.mu
 		again := a.batches(targets)
 		a.alone(again)
 		g.stalls = a.stalls
@@ -93,7 +94,7 @@ func (g *gather) judge(ctx context.Context, targets []*reading, groups libvirt.D
 			r.stuck = control{}
 		case r.stalled || r.asked && tells:
 			g.askControl(ctx, r)
-			if !r.stuck.hung {
+			if !r.stuck.hung && (tells || !r.asked) {
 				g.busy++
 			}
 		}
@@ -151,7 +152,9 @@ type asker struct {
 	groups libvirt.DomainStatsTypes
 
 	mu      sync.Mutex
-	stuck   int // requests of ours that hold a worker of libvirtd
+	freed   sync.Cond // a request came back
+	running int       // requests that may yet get stuck
+	stuck   int       // requests of ours that hold a worker of libvirtd
 	stalls  uint64
 	skipped int
 	errs    []error
@@ -186,7 +189,7 @@ func (a *asker) alone(rs []*reading) {
 	var work []func()
 	for _, r := range rs {
 		work = append(work, func() {
-			r.stalled = a.ask([]*reading{r})
+			a.ask([]*reading{r})
 		})
 	}
 	inParallel(work)
@@ -207,51 +210,57 @@ func (a *asker) ask(rs []*reading) (stalled bool) {
 	defer cancel()
 	recs, err := a.g.c.src.Stats(ctx, doms, a.groups)
 	at := a.g.clock()
-	if err != nil {
-		return a.leave(ctx, rs, err)
-	}
+	stalled = err != nil && ctx.Err() != nil && a.ctx.Err() == nil
+	a.leave(rs, stalled, err)
 	for i := range recs {
-		if r := byID[recs[i].Dom.UUID]; r != nil {
+		if r := byID[recs[i].Dom.UUID]; r != nil && err == nil {
 			r.parse(recs[i].Params)
 			r.asked, r.deepAt = true, at
 		}
 	}
-	return false
+	return stalled
 }
 
-// enter reports whether another request may be put.
+// enter reports whether another request may be put, once that is certain: with
+// the requests under way no more than maxStuck may get stuck.
 func (a *asker) enter(domains int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.stuck < maxStuck {
-		return true
+	for a.stuck < maxStuck && a.stuck+a.running >= maxStuck {
+		a.freed.Wait()
 	}
-	a.skipped += domains
-	return false
-}
-
-// leave notes why a request failed.
-func (a *asker) leave(ctx context.Context, rs []*reading, err error) (stalled bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch {
-	case ctx.Err() != nil && a.ctx.Err() == nil:
-		a.stuck++
-		a.stalls++
-		return true
-	case stopped(err):
+	if a.stuck >= maxStuck {
+		a.skipped += domains
 		return false
 	}
-	a.errs = append(a.errs, fmt.Errorf("statistics of %s: %w", names(rs), err))
-	return false
+	a.running++
+	return true
+}
+
+// leave notes how a request ended.
+func (a *asker) leave(rs []*reading, stalled bool, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running--
+	a.freed.Broadcast()
+	switch {
+	case stalled:
+		a.stuck++
+		a.stalls++
+		for _, r := range rs {
+			r.stalled = true
+		}
+	case err != nil && !stopped(err):
+		a.errs = append(a.errs, fmt.Errorf("statistics of %s: %w", names(rs), err))
+	}
 }
 
 // err returns what went wrong. A stall is not an error: the domain is reported.
 func (a *asker) err() error {
 	if a.skipped > 0 {
-		a.errs = append(a.errs, fault.WithHint(fault.Errorf(fault.Busy,
-			"%d domains not asked: %d domains hang and each keeps one of libvirtd's workers", a.skipped, a.stuck),
-			"look for what they hang on (storage?); destroying them frees libvirtd"))
+		a.errs = append(a.errs, fault.Errorf(fault.Busy,
+			"%d domains not asked: %d domains hang and each keeps one of libvirtd's workers; look for what they hang on (storage?), destroying them frees libvirtd",
+			a.skipped, a.stuck))
 	}
 	return errors.Join(a.errs...)
 }
