@@ -70,7 +70,7 @@ func (d *Driver) Close() error { return d.conn.Close() }
 // Capabilities tells what libvirt can do over this URI.
 func (d *Driver) Capabilities() spec.Capabilities {
 	c := spec.Capabilities{
-		Platform: "libvirt", DirectBoot: true, CloudInit: true, UserNetworking: true,
+		Platform: "libvirt", DefaultPool: d.pool, DirectBoot: true, CloudInit: true, UserNetworking: true,
 		NetworkModes:  []string{spec.ModeNAT, spec.ModeIsolated},
 		VolumeFormats: []string{spec.FormatQCOW2, spec.FormatRaw},
 		VolumeUpload:  true, VolumeBacking: true, VolumeGrow: true,

@@ -30,7 +30,7 @@ func (d *Driver) poolNamed(ctx context.Context, l *libvirt.Libvirt, name string)
 	if name == defaultPool && d.conn.URI().Local() && d.conn.URI().Driver == "qemu" {
 		return d.makeDefaultPool(l)
 	}
-	err = fault.Errorf(fault.Invalid, "there is no storage pool %q: %w", name, err)
+	err = fault.Errorf(fault.NotFound, "there is no storage pool %q: %w", name, err)
 	return pool, fault.At("pool", fault.WithHint(err, "virsh pool-list --all shows the pools of the host"))
 }
 

@@ -54,7 +54,7 @@ func (d *Driver) StopVM(ctx context.Context, id string, off spec.Shutdown) error
 			return err
 		}
 		if !off.Force {
-			err := fault.Errorf(fault.Unavailable, "the guest did not power off within %s", off.Timeout)
+			err := fault.Errorf(fault.Busy, "the guest did not power off within %s", off.Timeout)
 			return fault.At("shutdown.timeout", fault.WithHint(err, "raise shutdown.timeout, or set shutdown.force = true"))
 		}
 	}

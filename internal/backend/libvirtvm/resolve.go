@@ -67,7 +67,7 @@ func (d *Driver) resolveDisk(ctx context.Context, l *libvirt.Libvirt, vm spec.VM
 	if !disk.Owned() {
 		_, v, err := d.lookupVolume(ctx, l, disk.Volume)
 		if fault.KindOf(libvirtconn.Fault(err)) == fault.NotFound {
-			err = fault.At("volume", fault.Errorf(fault.Invalid, "there is no volume %q on the host: %w", disk.Volume, err))
+			err = fault.At("volume", fault.Errorf(fault.NotFound, "there is no volume %q on the host: %w", disk.Volume, err))
 		}
 		return domxml.Disk{Disk: disk, ID: disk.Volume, Path: v.Path, Format: v.Format, Block: v.Block}, err
 	}
@@ -101,7 +101,7 @@ func networkName(l *libvirt.Libvirt, ref string) (string, error) {
 	}
 	net, err := l.NetworkLookupByName(ref)
 	if is(err, libvirt.ErrNoNetwork) {
-		err = fault.WithHint(fault.Errorf(fault.Invalid, "there is no network %q on the host: %w", ref, err), "virsh net-list --all shows the networks of the host")
+		err = fault.WithHint(fault.Errorf(fault.NotFound, "there is no network %q on the host: %w", ref, err), "virsh net-list --all shows the networks of the host")
 	}
 	return net.Name, err
 }

@@ -31,17 +31,38 @@ func (d *Driver) UpdateVM(ctx context.Context, want spec.VM, plan change.Plan, o
 	if err := d.grow(ctx, have, want, plan); err != nil {
 		return spec.VMInfo{}, err
 	}
-	old, err := d.redefine(ctx, want)
+	resolved, err := d.preflight(ctx, want)
 	if err != nil {
 		return spec.VMInfo{}, err
 	}
-	if err := d.settle(ctx, have, want, plan, off); err != nil {
+	stop := have.Power != spec.Stopped && (plan.Class() == change.Reboot || want.Power == spec.Stopped)
+	if stop {
+		if err := d.StopVM(ctx, want.UUID, off); err != nil {
+			return spec.VMInfo{}, err
+		}
+	}
+	old, err := d.redefine(ctx, want, resolved)
+	if err == nil {
+		err = d.settle(ctx, want, stop || have.Power == spec.Stopped)
+	}
+	if err != nil {
 		return spec.VMInfo{}, d.rollBack(ctx, have, old, err)
 	}
 	if err := d.drop(ctx, want, old); err != nil {
 		return spec.VMInfo{}, err
 	}
 	return d.VM(ctx, want.UUID)
+}
+
+// preflight resolves everything that the wanted VM refers to before anything is
+// touched.
+func (d *Driver) preflight(ctx context.Context, want spec.VM) (*domxml.VM, error) {
+	var out domxml.VM
+	err := d.conn.Do(ctx, func(l *libvirt.Libvirt) (err error) {
+		out, err = d.resolve(ctx, l, want)
+		return err
+	})
+	return &out, err
 }
 
 // grow enlarges owned disks, live when the VM runs.
@@ -62,8 +83,15 @@ func (d *Driver) grow(ctx context.Context, have spec.VMInfo, want spec.VM, plan 
 }
 
 // redefine puts the wanted definition in force for the next start and returns
-// the one that was. New disks and a new seed are made by the restart.
-func (d *Driver) redefine(ctx context.Context, want spec.VM) (old *domxml.Parsed, err error) {
+// the one that was. It comes after the guest is off where the change needs that:
+// a crash in between is then seen as a VM that is off, and mended. resolved is
+// nil when the caller did not resolve the VM yet.
+func (d *Driver) redefine(ctx context.Context, want spec.VM, resolved *domxml.VM) (old *domxml.Parsed, err error) {
+	if resolved == nil {
+		if resolved, err = d.preflight(ctx, want); err != nil {
+			return nil, err
+		}
+	}
 	err = d.withDomain(ctx, want.UUID, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
 		doc, err := l.DomainGetXMLDesc(dom, libvirt.DomainXMLInactive|libvirt.DomainXMLSecure)
 		if err != nil {
@@ -76,11 +104,7 @@ func (d *Driver) redefine(ctx context.Context, want spec.VM) (old *domxml.Parsed
 		if err != nil {
 			return err
 		}
-		resolved, err := d.resolve(ctx, l, want)
-		if err != nil {
-			return err
-		}
-		if err := domxml.Apply(next.Domain, resolved); err != nil {
+		if err := domxml.Apply(next.Domain, *resolved); err != nil {
 			return err
 		}
 		if err := defineDomain(l, next); err != nil {
@@ -125,43 +149,35 @@ func tellLive(l *libvirt.Libvirt, dom libvirt.Domain, p *domxml.Parsed) error {
 		libvirt.OptString{domxml.MetadataKey}, libvirt.OptString{domxml.MetadataURI}, libvirt.DomainAffectLive)
 }
 
-// settle brings the running VM to the definition: off where it must be off, with
-// what is new made, and on again where it is wanted on.
-func (d *Driver) settle(ctx context.Context, have spec.VMInfo, want spec.VM, plan change.Plan, off spec.Shutdown) error {
+// settle brings a VM to its new definition: when it is off, what is new is made
+// and it is started if it is wanted on.
+func (d *Driver) settle(ctx context.Context, want spec.VM, off bool) error {
 	if err := d.setAutostart(ctx, want); err != nil {
 		return err
 	}
-	running := have.Power != spec.Stopped
-	if running && (plan.Class() == change.Reboot || want.Power == spec.Stopped) {
-		if err := d.StopVM(ctx, want.UUID, off); err != nil {
-			return err
-		}
-		running = false
-	}
-	if !running {
-		now, err := d.VM(ctx, want.UUID)
-		if err != nil {
-			return err
-		}
-		if err := d.makeOwned(ctx, want, now); err != nil {
-			return err
-		}
-	}
-	if want.Power == spec.Running && !running {
-		return d.StartVM(ctx, want.UUID)
-	}
-	if running {
+	if !off {
 		return d.withDomain(ctx, want.UUID, forward)
 	}
-	return nil
+	now, err := d.VM(ctx, want.UUID)
+	if err != nil {
+		return err
+	}
+	if err := d.makeOwned(ctx, want, now); err != nil || want.Power != spec.Running {
+		return err
+	}
+	return d.StartVM(ctx, want.UUID)
 }
 
-// rollBack puts the last good definition in force again and starts the VM if it
-// ran, and returns why the change failed.
+// rollBack puts the last good definition in force again, starts the VM if it
+// ran, and returns why the change failed. old is nil when the definition was
+// not touched.
 func (d *Driver) rollBack(ctx context.Context, have spec.VMInfo, old *domxml.Parsed, failed error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
 	defer cancel()
-	err := d.withDomain(ctx, have.UUID, func(l *libvirt.Libvirt, _ libvirt.Domain) error { return defineDomain(l, old) })
+	var err error
+	if old != nil {
+		err = d.withDomain(ctx, have.UUID, func(l *libvirt.Libvirt, _ libvirt.Domain) error { return defineDomain(l, old) })
+	}
 	if err == nil && have.Power == spec.Running {
 		err = d.StartVM(ctx, have.UUID)
 	}

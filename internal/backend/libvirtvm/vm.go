@@ -62,7 +62,7 @@ func (d *Driver) refuse(vm spec.VM) error {
 	}
 	for key, n := range vm.NICs {
 		if n.Network == "" && !c.UserNetworking {
-			return fault.At("nics."+key, fault.Errorf(fault.Unsupported, "no user networking: %s", c.Why["UserNetworking"]))
+			return fault.At("nics."+key+".network", fault.Errorf(fault.Unsupported, "no user networking: %s", c.Why["UserNetworking"]))
 		}
 		if n.Network != "" && len(c.NetworkModes) == 0 {
 			return fault.At("nics."+key+".network", fault.Errorf(fault.Unsupported, "no virtual networks: %s", c.Why["NetworkModes"]))
@@ -126,7 +126,7 @@ func (d *Driver) adopt(ctx context.Context, vm spec.VM) error {
 		return err
 	}
 	if have.Power == spec.Stopped {
-		old, err := d.redefine(ctx, vm)
+		old, err := d.redefine(ctx, vm, nil)
 		if err != nil {
 			return err
 		}
@@ -357,7 +357,7 @@ func (d *Driver) DeleteVM(ctx context.Context, id string) error {
 		}
 		return err
 	})
-	if fault.KindOf(err) == fault.NotFound {
+	if fault.KindOf(err) == fault.NotFound && fault.FieldOf(err) == "" {
 		return nil
 	}
 	return err

@@ -123,7 +123,7 @@ func (d *Driver) backing(ctx context.Context, l *libvirt.Libvirt, id string, siz
 	_, base, err := d.lookupVolume(ctx, l, id)
 	switch {
 	case fault.KindOf(libvirtconn.Fault(err)) == fault.NotFound:
-		return nil, fault.Errorf(fault.Invalid, "there is no volume %q to go on: %w", id, err)
+		return nil, fault.Errorf(fault.NotFound, "there is no volume %q to go on: %w", id, err)
 	case err != nil:
 		return nil, err
 	case size != 0 && size < base.Capacity:

@@ -101,7 +101,7 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 		"root": {Backing: "default/base.qcow2", Pool: "default", Bus: "virtio"},
 	}
 	want.NICs = map[string]spec.NIC{
-		"lan":  {Network: "lan", Model: "virtio"},
+		"lan":  {Network: "lan", MAC: "52:54:00:aa:bb:01", Model: "virtio"},
 		"user": {MAC: "52:54:00:aa:bb:02", Model: "virtio", Forward: map[uint16]uint16{2222: 22, 8080: 80}},
 	}
 	if diff := cmp.Diff(want, got.VM); diff != "" {

@@ -48,7 +48,6 @@ type DiskRecord struct {
 type NICRecord struct {
 	Key     string          `xml:"key,attr"`
 	MAC     string          `xml:"mac,attr"`
-	Auto    bool            `xml:"auto,attr,omitempty"`    // the MAC was derived, not chosen
 	Ref     string          `xml:"ref,attr,omitempty"`     // how the user names the network: by name or UUID
 	Network string          `xml:"network,attr,omitempty"` // its name
 	Forward []ForwardRecord `xml:"forward"`

@@ -148,12 +148,9 @@ func (p *Parsed) readNICs() {
 			continue
 		}
 		r := p.Meta.NICs[i]
-		nic := spec.NIC{Network: networkOf(el)}
+		nic := spec.NIC{Network: networkOf(el), MAC: mac}
 		if nic.Network == r.Network {
 			nic.Network = r.Ref
-		}
-		if !r.Auto {
-			nic.MAC = mac
 		}
 		if el.Model != nil {
 			nic.Model = el.Model.Type

@@ -310,7 +310,7 @@ func applyNICs(d *libvirtxml.Domain, old *Metadata, vm VM) []NICRecord {
 		}
 		managed = append(managed, el)
 		records = append(records, NICRecord{
-			Key: key, MAC: nic.MAC, Auto: nic.NIC.MAC == "", Ref: nic.Network, Network: nic.NetworkName, Forward: forwardRecords(nic.Forward),
+			Key: key, MAC: nic.MAC, Ref: nic.Network, Network: nic.NetworkName, Forward: forwardRecords(nic.Forward),
 		})
 	}
 	d.Devices.Interfaces = append(managed, foreign...)
