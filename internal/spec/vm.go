@@ -111,8 +111,9 @@ type Address struct {
 	Source string // lease, agent, arp or static
 }
 
-// SeedDigest identifies what the VM's seed tells the guest: SHA-256 in hex, or
-// "" when the VM has no seed. A VM that was read answers what was written.
+// SeedDigest identifies what the VM's seed tells the guest: SHA-256 in hex, a
+// colon, and a letter for each part that the seed has (see SeedParts); or "" when
+// the VM has no seed. A VM that was read answers what was written.
 func (v *VM) SeedDigest() string {
 	if v.CloudInit != nil && v.CloudInit.Digest != "" {
 		return v.CloudInit.Digest
@@ -128,7 +129,26 @@ func (v *VM) SeedDigest() string {
 	for _, part := range append([]string{v.Name, c.UserData, c.NetworkConfig, c.VendorData}, v.SSHKeys...) {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	parts := ":"
+	if v.CloudInit != nil {
+		parts += seedCloudInit
+	}
+	if len(v.SSHKeys) > 0 {
+		parts += seedSSHKeys
+	}
+	return hex.EncodeToString(h.Sum(nil)) + parts
+}
+
+// The letters of a seed's parts in its digest.
+const (
+	seedCloudInit = "c"
+	seedSSHKeys   = "k"
+)
+
+// SeedParts returns what the seed with the digest was made of.
+func SeedParts(digest string) (cloudInit, sshKeys bool) {
+	_, parts, _ := strings.Cut(digest, ":")
+	return strings.Contains(parts, seedCloudInit), strings.Contains(parts, seedSSHKeys)
 }
 
 var vmName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)

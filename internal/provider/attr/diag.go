@@ -1,0 +1,50 @@
+package attr
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/novacron/terraform-provider-novacron/internal/fault"
+	"github.com/novacron/terraform-provider-novacron/internal/spec"
+)
+
+// Fail adds the one diagnostic of a failed operation: "Unable to Create VM", at
+// the attribute that err is about, with what the user can do as the last line.
+func Fail(diags *diag.Diagnostics, verb, noun string, err error) {
+	add(diags, diag.SeverityError, "Unable to "+verb+" "+noun, err)
+}
+
+// Warn adds err as a warning.
+func Warn(diags *diag.Diagnostics, summary string, err error) {
+	add(diags, diag.SeverityWarning, summary, err)
+}
+
+func add(diags *diag.Diagnostics, severity diag.Severity, summary string, err error) {
+	detail := err.Error()
+	if hint := fault.HintOf(err); hint != "" {
+		detail += "\n" + hint
+	}
+	field := fault.FieldOf(err)
+	switch {
+	case severity == diag.SeverityWarning && field != "":
+		diags.AddAttributeWarning(Path(field), summary, detail)
+	case severity == diag.SeverityWarning:
+		diags.AddWarning(summary, detail)
+	case field != "":
+		diags.AddAttributeError(Path(field), summary, detail)
+	default:
+		diags.AddError(summary, detail)
+	}
+}
+
+// Problems adds what is wrong with a spec, each at its attribute, except where it
+// may come right once the fields that are not known yet are.
+func Problems(diags *diag.Diagnostics, noun string, problems []spec.Problem, unknown Unknown) {
+	for _, p := range problems {
+		switch {
+		case p.Field == "":
+			diags.AddError("Invalid "+noun, p.Text)
+		case !unknown.Touches(p.Field):
+			diags.AddAttributeError(Path(p.Field), "Invalid "+noun, p.Text)
+		}
+	}
+}
