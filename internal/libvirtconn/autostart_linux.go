@@ -65,7 +65,7 @@ func (d unixDialer) findDaemon() (string, error) {
 	if p := d.env.lookup("LIBVIRTD_PATH"); p != "" {
 		return p, nil
 	}
-	dirs := append(filepath.SplitList(d.env.lookup("PATH")), "/usr/local/sbin", "/usr/sbin", "/sbin")
+	dirs := append(filepath.SplitList(d.env.lookup("PATH")), d.env.sbin...)
 	names := []string{"libvirtd", "virtqemud"}
 	if d.uri.Driver == "test" {
 		names = names[:1]
@@ -103,7 +103,8 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 		case <-time.After(startRetry):
 		case <-ctx.Done():
 			f.Close()
-			return nil, ended(ctx, "wait for another process that starts the session daemon (lock %s)", path)
+			return nil, fault.WithHint(ended(ctx, "wait for another process that starts the session daemon (lock %s)", path),
+				"see which process holds the lock: `fuser %s`", path)
 		}
 	}
 }

@@ -51,8 +51,9 @@ type Options struct {
 	Dial func(ctx context.Context) (net.Conn, error)
 }
 
-// Dialer opens the transport to the daemon. Each transport has one file.
-type Dialer interface {
+// dialer opens the transport to the daemon. Each transport has one, in a file
+// of its own.
+type dialer interface {
 	Dial(ctx context.Context) (net.Conn, error)
 }
 
@@ -65,7 +66,7 @@ func (f dialFunc) Dial(ctx context.Context) (net.Conn, error) { return f(ctx) }
 type Client struct {
 	uri    URI
 	o      Options
-	dialer Dialer
+	dialer dialer
 	pool   *pool
 
 	closed  context.Context // ends at Close

@@ -40,8 +40,8 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 	defer cancel()
 	raw, err := c.dialer.Dial(dctx)
 	if err != nil {
-		if dctx.Err() != nil {
-			return nil, ended(dctx, "connect to %s", c.uri)
+		if ctx.Err() != nil || dctx.Err() != nil && fault.HintOf(err) == "" {
+			return nil, gaveUp(dctx, "connect to %s", c.uri)
 		}
 		return nil, whileDoing(err, "connect to %s", c.uri)
 	}
@@ -53,13 +53,22 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 	err = cn.l.ConnectToURI(libvirt.ConnectURI(c.uri.Daemon()))
 	close(f.opened)
 	if !stop() {
-		return nil, ended(dctx, "open %s", c.uri)
+		return nil, gaveUp(dctx, "open %s", c.uri)
 	}
 	if err != nil {
 		f.cut(errFinished)
 		return nil, whileDoing(openFault(err, f.why()), "open %s", c.uri)
 	}
 	return cn, nil
+}
+
+// gaveUp explains that ctx ended before the daemon answered.
+func gaveUp(ctx context.Context, doing string, args ...any) error {
+	err := ended(ctx, doing, args...)
+	if fault.KindOf(err) != fault.Unavailable {
+		return err
+	}
+	return fault.WithHint(err, "check that the host is up, that no firewall drops the port, and that libvirtd is not hung (`systemctl status libvirtd`)")
 }
 
 // run runs f, which uses the connection, and cuts it when ctx ends, limit passes (0 means

@@ -13,18 +13,21 @@ import (
 	"github.com/novacron/terraform-provider-novacron/internal/fault"
 )
 
-// env is what decides which socket is the user's.
+// env is what decides which socket is the user's and where daemons are.
 type env struct {
 	uid    int
 	lookup func(string) string // an environment variable, "" when unset
-	exists func(string) bool
+	system []string            // directories of the system daemon's sockets
+	sbin   []string            // where daemons are when PATH does not have them
 }
 
 func osEnv() env {
-	return env{uid: os.Geteuid(), lookup: os.Getenv, exists: func(p string) bool {
-		_, err := os.Stat(p)
-		return err == nil || !errors.Is(err, fs.ErrNotExist)
-	}}
+	return env{
+		uid:    os.Geteuid(),
+		lookup: os.Getenv,
+		system: []string{"/run/libvirt", "/var/run/libvirt"},
+		sbin:   []string{"/usr/local/sbin", "/usr/sbin", "/sbin"},
+	}
 }
 
 // runtimeDir is where the user's session daemon keeps its sockets.
@@ -55,7 +58,7 @@ func (d unixDialer) sockets() []string {
 	if d.uri.Socket != "" {
 		return []string{d.uri.Socket}
 	}
-	dirs, names := []string{"/run/libvirt", "/var/run/libvirt"}, []string{"libvirt-sock", "virtqemud-sock"}
+	dirs, names := d.env.system, []string{"libvirt-sock", "virtqemud-sock"}
 	if d.uri.Driver == "test" {
 		names = names[:1] // no modular daemon has the mock driver
 	}
@@ -80,7 +83,7 @@ func (d unixDialer) Dial(ctx context.Context) (net.Conn, error) {
 	socks := d.sockets()
 	path := socks[0]
 	for _, s := range socks {
-		if d.env.exists(s) {
+		if _, err := os.Lstat(s); err == nil {
 			path = s
 			break
 		}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package libvirtconn
 
 import (
@@ -15,6 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	lab.Main()
+	sessionProgram()
 	os.Exit(m.Run())
 }
 

@@ -35,12 +35,7 @@ func (p *pool) get(ctx context.Context) (*conn, error) {
 		<-p.slots
 		return nil, ended(ctx, "before the call began")
 	}
-	cn := p.take()
-	for cn != nil && !cn.healthy(ctx, p.rules) {
-		cn.cut(errStale)
-		cn = p.take()
-	}
-	if cn != nil {
+	if cn := p.reuse(ctx); cn != nil {
 		return cn, nil
 	}
 	cn, err := p.dial(ctx)
@@ -49,6 +44,28 @@ func (p *pool) get(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	return cn, nil
+}
+
+// reuse returns an idle connection that works, or nil.
+func (p *pool) reuse(ctx context.Context) *conn {
+	for cn := p.take(); cn != nil; cn = p.take() {
+		if cn.isCut() {
+			continue
+		}
+		if cn.healthy(ctx, p.rules) {
+			return cn
+		}
+		cn.cut(errStale)
+		p.drop() // the others have been idle for longer
+	}
+	return nil
+}
+
+// drop closes all idle connections.
+func (p *pool) drop() {
+	for cn := p.take(); cn != nil; cn = p.take() {
+		cn.cut(errStale)
+	}
 }
 
 // take pops the connection that was used last.
