@@ -136,6 +136,9 @@ func (b *build) disk(p *platform, key string, want map[string]spec.Disk) error {
 	case want[key].Size != 0 && size < old.Size:
 		return fault.At(field+".size", fault.Errorf(fault.Invalid, "the disk has %s: disks do not shrink", old.Size))
 	case size > old.Size:
+		if c := b.d.Capabilities(); !c.VolumeGrow {
+			return b.d.lacks(field+".size", "VolumeGrow", "growing volumes")
+		}
 		b.grow[id] = size
 	}
 	return nil
@@ -189,6 +192,17 @@ func (b *build) growDisks(ctx context.Context) error {
 	for _, id := range slices.Sorted(maps.Keys(b.grow)) {
 		err := b.do(ctx, ": grow "+id, func(p *platform) error { return p.growVolume(id, b.grow[id]) }, nil)
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropOld deletes the volumes that the VM owned and needs no longer.
+func (b *build) dropOld(ctx context.Context) error {
+	for _, id := range b.old {
+		err := b.d.write(ctx, b.verb+": delete volume "+id, func(p *platform) error { return p.dropVolume(id, b.def.UUID) })
+		if err != nil && fault.KindOf(err) != fault.NotFound {
 			return err
 		}
 	}

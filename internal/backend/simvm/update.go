@@ -31,11 +31,8 @@ func (d *Driver) UpdateVM(ctx context.Context, want spec.VM, plan change.Plan, o
 	if err := b.update(ctx, want, plan, off); err != nil {
 		return spec.VMInfo{}, b.undo.run(ctx, d, err)
 	}
-	for _, id := range b.old {
-		err := d.write(ctx, "UpdateVM: delete volume "+id, func(p *platform) error { return p.dropVolume(id, want.UUID) })
-		if err != nil && fault.KindOf(err) != fault.NotFound {
-			return spec.VMInfo{}, err
-		}
+	if err := b.dropOld(ctx); err != nil {
+		return spec.VMInfo{}, err
 	}
 	return d.VM(ctx, want.UUID)
 }

@@ -34,6 +34,9 @@ func (d *Driver) CreateVM(ctx context.Context, want spec.VM) (spec.VMInfo, error
 			return spec.VMInfo{}, b.undo.run(ctx, d, err)
 		}
 	}
+	if err := b.dropOld(ctx); err != nil {
+		return spec.VMInfo{}, err
+	}
 	return d.VM(ctx, want.UUID)
 }
 

@@ -47,7 +47,7 @@ func (d *Driver) CreateVolume(ctx context.Context, want spec.Volume) (info spec.
 		return info, nil
 	}
 	if found {
-		err = d.write(ctx, "CreateVolume: grow", func(p *platform) error { return p.growVolume(v.ID, v.Size) })
+		err = d.GrowVolume(ctx, v.ID, v.Size)
 	} else {
 		err = d.write(ctx, "CreateVolume: make", func(p *platform) error { return p.addVolume(v) })
 	}

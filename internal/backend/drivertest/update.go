@@ -1,0 +1,354 @@
+package drivertest
+
+import (
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/novacron/terraform-provider-novacron/internal/backend/driver"
+	"github.com/novacron/terraform-provider-novacron/internal/change"
+	"github.com/novacron/terraform-provider-novacron/internal/fault"
+	"github.com/novacron/terraform-provider-novacron/internal/spec"
+)
+
+func updateTests() []test {
+	return []test{
+		{"a change of class none leaves the guest alone", (*suite).updateNone},
+		{"a disk of a running VM grows and the guest runs on", (*suite).updateGrow},
+		{"forwarded ports change and the guest runs on", (*suite).updateForward},
+		{"a change of class reboot restarts the guest once", (*suite).updateReboot},
+		{"a VM that is off is changed and stays off", (*suite).updateOff},
+		{"the power state follows the request", (*suite).updatePower},
+		{"disks come and go, and a removed one is deleted", (*suite).updateDisks},
+		{"a disk on another backing volume is another disk", (*suite).updateBacking},
+		{"interfaces come and go", (*suite).updateNICs},
+		{"a new seed takes the place of the old one", (*suite).updateSeed},
+		{"what is nil in the request stays as it is", (*suite).updateNil},
+		{"a disk does not shrink, and nothing else of that update is done", (*suite).updateShrink},
+		{"an update does not replace a VM", (*suite).updateReplace},
+		{"an update that fails leaves the last good definition and the guest running", (*suite).updateFails},
+		{"a guest that does not obey keeps its definition and runs on", (*suite).updateDisobeyed},
+	}
+}
+
+// hard is a shutdown that does not wait.
+var hard = spec.Shutdown{Force: true}
+
+// update brings the VM to want as the backend does.
+func update(t *testing.T, d driver.Driver, want spec.VM, off spec.Shutdown) (spec.VMInfo, error) {
+	have, err := d.VM(t.Context(), want.UUID)
+	if err != nil {
+		return have, err
+	}
+	plan := change.VM(have.VM, want)
+	if plan.Empty() {
+		return have, nil
+	}
+	return d.UpdateVM(t.Context(), want, plan, off)
+}
+
+// updated updates the VM and demands that it then is as wanted; it returns the
+// guest before and after.
+func (s *suite) updated(t *testing.T, want spec.VM, class change.Class) (before, after Guest) {
+	t.Helper()
+	have, err := s.drv.VM(t.Context(), want.UUID)
+	if err != nil {
+		t.Fatalf("VM = %v", err)
+	}
+	if c := change.VM(have.VM, want).Class(); c != class {
+		t.Fatalf("the update is of class %s (%+v), want %s", c, change.VM(have.VM, want).Ops, class)
+	}
+	before = s.Guest(t, want.UUID)
+	info, err := update(t, s.drv, want, hard)
+	if err != nil {
+		t.Fatalf("UpdateVM = %v", err)
+	}
+	s.reads(t, "UpdateVM", info, want)
+	s.isNow(t, want)
+	return before, s.Guest(t, want.UUID)
+}
+
+// runsOn demands that the guest was not restarted.
+func runsOn(t *testing.T, before, after Guest) {
+	t.Helper()
+	if before != after || before.Start == "" {
+		t.Errorf("guest before %+v, after %+v; want the same one, running", before, after)
+	}
+}
+
+func (s *suite) updateNone(t *testing.T) {
+	vm, _ := s.vm(t, "none", func(v *spec.VM) { v.Power, v.Labels = spec.Running, map[string]string{"a": "1", "b": "2"} })
+	vm.Description, vm.Labels, vm.Autostart = "another", map[string]string{"a": "one"}, true
+	before, after := s.updated(t, vm, change.None)
+	runsOn(t, before, after)
+	vm.Description, vm.Labels, vm.Autostart = "", map[string]string{}, false
+	before, after = s.updated(t, vm, change.None)
+	runsOn(t, before, after)
+}
+
+func (s *suite) updateGrow(t *testing.T) {
+	vm, info := s.vm(t, "grow", func(v *spec.VM) {
+		v.Power, v.Disks = spec.Running, map[string]spec.Disk{"root": {Size: 4 * spec.MiB}}
+	})
+	vm.Disks = map[string]spec.Disk{"root": {Size: 8 * spec.MiB}}
+	if s.without(t, s.caps.VolumeGrow, "disks.root.size", func() error { _, err := update(t, s.drv, vm, hard); return err }) {
+		return
+	}
+	before, after := s.updated(t, vm, change.Live)
+	runsOn(t, before, after)
+	vol, err := s.drv.Volume(t.Context(), info.OwnedDisks["root"])
+	if err != nil || vol.Size != 8*spec.MiB {
+		t.Errorf("Volume = %s, %v; want 8MiB", vol.Size, err)
+	}
+}
+
+func (s *suite) updateForward(t *testing.T) {
+	vm := s.vmSpec("ports")
+	vm.Power = spec.Running
+	vm.NICs = map[string]spec.NIC{"lan": {Forward: map[uint16]uint16{freePort(t): 22}}}
+	s.dropLater(t, vm.UUID)
+	create := func() error { _, err := s.drv.CreateVM(t.Context(), vm); return err }
+	if s.without(t, s.caps.UserNetworking, "nics.lan.network", create) {
+		return
+	}
+	if err := create(); err != nil {
+		t.Fatalf("CreateVM = %v", err)
+	}
+	vm.NICs = map[string]spec.NIC{"lan": {Forward: map[uint16]uint16{freePort(t): 22, freePort(t): 80}}}
+	before, after := s.updated(t, vm, change.Live)
+	runsOn(t, before, after)
+	vm.NICs = map[string]spec.NIC{"lan": {}}
+	before, after = s.updated(t, vm, change.Live)
+	runsOn(t, before, after)
+}
+
+// freePort returns a TCP port that nobody listens on.
+func freePort(t *testing.T) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+}
+
+func (s *suite) updateReboot(t *testing.T) {
+	vm, _ := s.vm(t, "reboot", func(v *spec.VM) { v.Power = spec.Running })
+	if got := s.Guest(t, vm.UUID).Memory; got != s.Memory {
+		t.Errorf("the guest has %s, want %s", got, s.Memory)
+	}
+	vm.Memory, vm.CPUs = s.Memory*3/2, 2
+	before, after := s.updated(t, vm, change.Reboot)
+	if after.Start == "" || after.Start == before.Start || after.Memory != vm.Memory {
+		t.Errorf("guest before %+v, after %+v; want it restarted with %s", before, after, vm.Memory)
+	}
+}
+
+func (s *suite) updateOff(t *testing.T) {
+	vm, _ := s.vm(t, "off", func(v *spec.VM) { v.Disks = map[string]spec.Disk{"root": {Size: 4 * spec.MiB}} })
+	vm.Memory, vm.CPUs = s.Memory*3/2, 2
+	vm.Disks = map[string]spec.Disk{"root": {Size: 4 * spec.MiB, Bus: spec.BusSATA}}
+	if _, after := s.updated(t, vm, change.None); after.Start != "" {
+		t.Errorf("guest after the update %+v, want it off", after)
+	}
+}
+
+func (s *suite) updatePower(t *testing.T) {
+	vm, _ := s.vm(t, "onoff", func(*spec.VM) {})
+	vm.Power, vm.Memory = spec.Running, s.Memory*3/2
+	if _, after := s.updated(t, vm, change.Live); after.Start == "" || after.Memory != vm.Memory {
+		t.Errorf("guest after it was switched on %+v, want it running with %s", after, vm.Memory)
+	}
+	vm.Power, vm.Memory = spec.Stopped, s.Memory
+	if _, after := s.updated(t, vm, change.Reboot); after.Start != "" {
+		t.Errorf("guest after it was switched off %+v, want it off", after)
+	}
+}
+
+func (s *suite) updateDisks(t *testing.T) {
+	_, vol := s.volume(t, "plugged", func(*spec.Volume) {})
+	vm, info := s.vm(t, "disks", func(v *spec.VM) {
+		v.Power = spec.Running
+		v.Disks = map[string]spec.Disk{"root": {Size: 4 * spec.MiB}, "old": {Size: 4 * spec.MiB}}
+	})
+	removed := info.OwnedDisks["old"]
+	vm.Disks = map[string]spec.Disk{"root": {Size: 4 * spec.MiB}, "new": {Size: 4 * spec.MiB}, "vol": {Volume: vol.ID}}
+	before, after := s.updated(t, vm, change.Reboot)
+	if after.Start == before.Start || after.Start == "" {
+		t.Errorf("guest before %+v, after %+v; want it restarted", before, after)
+	}
+	_, err := s.drv.Volume(t.Context(), removed)
+	fails(t, "Volume of a disk that was removed", err, fault.NotFound, "")
+	now := s.isNow(t, vm)
+	if now.OwnedDisks["root"] != info.OwnedDisks["root"] {
+		t.Errorf("the disk that stayed was %s and is %s", info.OwnedDisks["root"], now.OwnedDisks["root"])
+	}
+	vm.Disks = map[string]spec.Disk{}
+	s.updated(t, vm, change.Reboot)
+	if got := s.Leftovers(t); len(got) != 2 {
+		t.Errorf("Leftovers() = %q; want the VM and the volume that it used", got)
+	}
+}
+
+func (s *suite) updateBacking(t *testing.T) {
+	_, one := s.volume(t, "one", func(v *spec.Volume) { v.Size = 4 * spec.MiB })
+	_, two := s.volume(t, "two", func(v *spec.Volume) { v.Size = 8 * spec.MiB })
+	vm := s.vmSpec("backed")
+	vm.Power = spec.Running
+	vm.Disks = map[string]spec.Disk{"root": {Backing: one.ID}}
+	s.dropLater(t, vm.UUID)
+	create := func() error { _, err := s.drv.CreateVM(t.Context(), vm); return err }
+	if s.without(t, s.caps.VolumeBacking, "disks.root.backing", create) {
+		return
+	}
+	if err := create(); err != nil {
+		t.Fatalf("CreateVM = %v", err)
+	}
+	vm.Disks = map[string]spec.Disk{"root": {Backing: two.ID}}
+	s.updated(t, vm, change.Reboot)
+	if now := s.isNow(t, vm); now.Disks["root"].Size != 8*spec.MiB {
+		t.Errorf("the disk is %s large, want 8MiB as its new backing volume", now.Disks["root"].Size)
+	}
+	if users, err := s.drv.VolumeUsers(t.Context(), one.ID); err != nil || len(users) != 0 {
+		t.Errorf("VolumeUsers of the former backing volume = %q, %v; want none", users, err)
+	}
+}
+
+func (s *suite) updateNICs(t *testing.T) {
+	vm := s.vmSpec("nics")
+	vm.NICs = map[string]spec.NIC{"a": {}, "b": {}}
+	s.dropLater(t, vm.UUID)
+	create := func() error { _, err := s.drv.CreateVM(t.Context(), vm); return err }
+	one := vm.NICs
+	if !s.caps.UserNetworking {
+		vm.NICs = map[string]spec.NIC{"a": {}}
+	}
+	if s.without(t, s.caps.UserNetworking, "nics.a.network", create) {
+		return
+	}
+	if err := create(); err != nil {
+		t.Fatalf("CreateVM = %v", err)
+	}
+	keep := vm.MACFor("b")
+	vm.NICs = map[string]spec.NIC{"b": one["b"], "c": {Model: "e1000", MAC: "52:54:00:ab:cd:ef"}}
+	s.updated(t, vm, change.None)
+	if now := s.isNow(t, vm); now.NICs["b"].MAC != keep || len(now.NICs) != 2 {
+		t.Errorf("NICs = %+v; want b with its MAC %s, and c", now.NICs, keep)
+	}
+	vm.NICs = map[string]spec.NIC{}
+	s.updated(t, vm, change.None)
+}
+
+func (s *suite) updateSeed(t *testing.T) {
+	vm := s.vmSpec("reseed")
+	vm.SSHKeys = []string{"ssh-ed25519 AAAA one"}
+	s.dropLater(t, vm.UUID)
+	create := func() error { _, err := s.drv.CreateVM(t.Context(), vm); return err }
+	if s.without(t, s.caps.CloudInit, "cloud_init", create) {
+		return
+	}
+	if err := create(); err != nil {
+		t.Fatalf("CreateVM = %v", err)
+	}
+	vm.SSHKeys = []string{"ssh-ed25519 AAAA two"}
+	s.updated(t, vm, change.None)
+	if got := s.Leftovers(t); len(got) != 2 {
+		t.Errorf("Leftovers() = %q; want the VM and one seed", got)
+	}
+	vm.SSHKeys = nil
+	s.updated(t, vm, change.None)
+	if got := s.Leftovers(t); len(got) != 1 {
+		t.Errorf("Leftovers() without a seed = %q; want the VM only", got)
+	}
+	vm.CloudInit = &spec.CloudInit{UserData: "#cloud-config\n"}
+	s.updated(t, vm, change.None)
+}
+
+func (s *suite) updateNil(t *testing.T) {
+	vm, _ := s.vm(t, "nil", func(v *spec.VM) {
+		v.Labels = map[string]string{"a": "1"}
+		v.Disks = map[string]spec.Disk{"root": {Size: 4 * spec.MiB}}
+		if s.caps.UserNetworking {
+			v.NICs = map[string]spec.NIC{"lan": {}}
+		}
+	})
+	want := vm
+	want.Labels, want.Disks, want.NICs, want.CPUs = nil, nil, nil, 2
+	s.updated(t, want, change.None)
+	vm.CPUs = 2
+	s.isNow(t, vm)
+}
+
+func (s *suite) updateShrink(t *testing.T) {
+	vm, _ := s.vm(t, "shrink", func(v *spec.VM) {
+		v.Power, v.Disks = spec.Running, map[string]spec.Disk{"root": {Size: 8 * spec.MiB}}
+	})
+	before := s.Guest(t, vm.UUID)
+	want := vm
+	want.Disks = map[string]spec.Disk{"root": {Size: 4 * spec.MiB}, "new": {Size: 4 * spec.MiB}}
+	_, err := update(t, s.drv, want, hard)
+	fails(t, "UpdateVM to a smaller disk", err, fault.Invalid, "disks.root.size")
+	s.isNow(t, vm)
+	runsOn(t, before, s.Guest(t, vm.UUID))
+	if got := s.Leftovers(t); len(got) != 2 {
+		t.Errorf("Leftovers() = %q; want the VM and its disk", got)
+	}
+}
+
+func (s *suite) updateReplace(t *testing.T) {
+	vm, _ := s.vm(t, "replace", func(*spec.VM) {})
+	want := vm
+	want.Name += "d"
+	_, err := update(t, s.drv, want, hard)
+	fails(t, "UpdateVM to another name", err, fault.Invalid, "name")
+	s.isNow(t, vm)
+}
+
+func (s *suite) updateFails(t *testing.T) {
+	vm, _ := s.vm(t, "fails", func(v *spec.VM) {
+		v.Power, v.Disks = spec.Running, map[string]spec.Disk{"root": {Size: 4 * spec.MiB}}
+	})
+	before := s.Guest(t, vm.UUID)
+	want := vm
+	want.Memory = s.Memory * 3 / 2
+	want.Disks = maps.Clone(vm.Disks)
+	want.Disks["new"] = spec.Disk{Size: 4 * spec.MiB}
+	want.Disks["bad"] = spec.Disk{Volume: s.pool() + "/" + s.Prefix + "nothing"}
+	_, err := update(t, s.drv, want, hard)
+	fails(t, "UpdateVM with a volume that does not exist", err, fault.NotFound, "disks.bad.volume")
+	s.isNow(t, vm)
+	if after := s.Guest(t, vm.UUID); after.Start == "" || after.Memory != before.Memory {
+		t.Errorf("guest before %+v, after %+v; want it running with the same memory", before, after)
+	}
+	if got := s.Leftovers(t); len(got) != 2 {
+		t.Errorf("Leftovers() = %q; want the VM and its disk", got)
+	}
+}
+
+func (s *suite) updateDisobeyed(t *testing.T) {
+	vm, _ := s.vm(t, "stubborn", func(v *spec.VM) { v.Power = spec.Running })
+	before := s.Guest(t, vm.UUID)
+	want := vm
+	want.Memory = s.Memory * 3 / 2
+	_, err := update(t, s.drv, want, spec.Shutdown{Timeout: 300 * time.Millisecond})
+	fails(t, "UpdateVM of a guest that does not obey", err, fault.Busy, "")
+	s.isNow(t, vm)
+	runsOn(t, before, s.Guest(t, vm.UUID))
+}
+
+// sorted returns the names in order, for a comparison.
+func sorted(names []string) []string { return slices.Sorted(slices.Values(names)) }
+
+// same demands that the platform holds the names and nothing else.
+func (s *suite) same(t *testing.T, when string, want []string) {
+	t.Helper()
+	if diff := cmp.Diff(sorted(want), sorted(s.Leftovers(t))); diff != "" {
+		t.Errorf("what exists %s (-want +got):\n%s", when, strings.TrimSpace(diff))
+	}
+}
