@@ -129,6 +129,10 @@ func New(o Options) (*Collector, error) {
 	return c, err
 }
 
+// OpenSource returns the libvirt daemon of a URI as a Source: what Record wants.
+// It never dials.
+func OpenSource(uri string, readOnly bool) (Source, error) { return newLive(uri, readOnly) }
+
 // Close ends the collector's connections and a gather that runs.
 func (c *Collector) Close() error { return c.src.Close() }
 
