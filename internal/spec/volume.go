@@ -56,6 +56,12 @@ func (v *Volume) Validate() []Problem {
 // VolumeID returns the id of the volume called name in the pool.
 func VolumeID(pool, name string) string { return pool + "/" + name }
 
+// OwnName returns the name in its pool of a volume that we made. It carries the
+// identity, because that is the only place that every platform has for it.
+func (v *Volume) OwnName() string {
+	return v.Name + "." + ShortID(v.UUID) + "." + v.Format
+}
+
 // SplitVolumeID returns the pool and the name within it; ok is false when id is
 // not of that form.
 func SplitVolumeID(id string) (pool, name string, ok bool) {

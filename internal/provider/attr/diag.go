@@ -7,6 +7,13 @@ import (
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
 )
 
+// Gone reports whether err is the platform's word that the object itself does not
+// exist: the only reason to remove it from the state. What an object refers to
+// may be missing too; then the error has a field.
+func Gone(err error) bool {
+	return fault.KindOf(err) == fault.NotFound && fault.FieldOf(err) == ""
+}
+
 // Fail adds the one diagnostic of a failed operation: "Unable to Create VM", at
 // the attribute that err is about, with what the user can do as the last line.
 func Fail(diags *diag.Diagnostics, verb, noun string, err error) {

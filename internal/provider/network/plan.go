@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/novacron/terraform-provider-novacron/internal/change"
-	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/attr"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
 )
@@ -138,7 +137,7 @@ func (p *planner) look(ctx context.Context, name string, diags *diag.Diagnostics
 		info, err = b.FindNetwork(ctx, name)
 	}
 	switch {
-	case fault.KindOf(err) == fault.NotFound:
+	case attr.Gone(err):
 	case err != nil:
 		attr.NotLookedAt(diags, err)
 	case info.UUID == p.replaces:

@@ -12,7 +12,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/novacron/terraform-provider-novacron/internal/backend"
-	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/attr"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
 )
@@ -101,7 +100,7 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 		return
 	}
 	info, err := place.Backend.Network(ctx, m.ID.ValueString())
-	if fault.KindOf(err) == fault.NotFound {
+	if attr.Gone(err) {
 		resp.State.RemoveResource(ctx)
 		return
 	}

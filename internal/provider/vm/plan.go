@@ -11,7 +11,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/novacron/terraform-provider-novacron/internal/change"
-	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/attr"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/tftype"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
@@ -301,14 +300,14 @@ func (p *planner) look(ctx context.Context, diags *diag.Diagnostics) {
 			fmt.Sprintf("VM %q (%s) is on target %q already and was made by this configuration: an apply was interrupted before it could write its state. It will be completed and taken over as it is.", p.want.Name, p.want.UUID, p.place.Target))
 		return
 	}
-	if fault.KindOf(err) == fault.NotFound {
+	if attr.Gone(err) {
 		var other spec.VMInfo
 		other, err = b.FindVM(ctx, p.want.Name)
 		if err == nil && other.UUID != p.replaces {
 			attr.Taken(diags, "VM", "novacron_vm", p.place.Target, p.want.Name, other.UUID)
 		}
 	}
-	if err != nil && fault.KindOf(err) != fault.NotFound {
+	if err != nil && !attr.Gone(err) {
 		attr.NotLookedAt(diags, err)
 	}
 }

@@ -152,7 +152,7 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 		return
 	}
 	info, err := b.VM(ctx, m.ID.ValueString())
-	if fault.KindOf(err) == fault.NotFound {
+	if attr.Gone(err) {
 		resp.State.RemoveResource(ctx)
 		return
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/objectvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -191,10 +190,6 @@ func guestAttributes() map[string]schema.Attribute {
 			Optional: true,
 			MarkdownDescription: "What the guest's cloud-init reads from its seed, a small read-only disk that the VM owns. Default: no seed, unless `ssh_keys` needs one. Change: reboot. " +
 				"An imported VM keeps the seed that it has as long as the configuration describes the same.",
-			Validators: []validator.Object{objectvalidator.AtLeastOneOf(
-				path.MatchRelative().AtName("user_data"), path.MatchRelative().AtName("user_data_wo"),
-				path.MatchRelative().AtName("network_config"), path.MatchRelative().AtName("vendor_data"),
-			)},
 			Attributes: map[string]schema.Attribute{
 				"user_data": schema.StringAttribute{
 					Optional:            true,

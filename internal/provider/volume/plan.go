@@ -11,7 +11,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/novacron/terraform-provider-novacron/internal/change"
-	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/attr"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/tftype"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
@@ -134,9 +133,6 @@ func (p *planner) create() {
 			p.plan.Pool = types.StringValue(p.place.Backend.Capabilities().DefaultPool)
 		}
 	}
-	if !p.plan.Pool.IsUnknown() && !p.plan.Name.IsUnknown() {
-		p.plan.ID = types.StringValue(spec.VolumeID(p.plan.Pool.ValueString(), p.plan.Name.ValueString()))
-	}
 }
 
 // check adds what is wrong with the volume itself.
@@ -181,33 +177,29 @@ func sourceFile(name string, diags *diag.Diagnostics) {
 // look compares a volume that is to be created with what the host has, and with
 // the rest of the configuration.
 func (p *planner) look(ctx context.Context, diags *diag.Diagnostics) {
-	id := p.plan.ID.ValueString()
-	if p.plan.ID.IsUnknown() || p.plan.Location.IsUnknown() || p.provider.Owner.IsUnknown() || len(p.unknown) > 0 {
+	if p.plan.Pool.IsUnknown() || p.place.Target == "" || p.provider.Owner.IsUnknown() || len(p.unknown) > 0 {
 		return
 	}
-	uuid := p.plan.identity(p.provider).ValueString()
-	if !p.provider.Plan("volume", p.place.Target, id) && p.replaces == "" {
+	want := p.plan.spec()
+	want.UUID = p.plan.identity(p.provider).ValueString()
+	if !p.provider.Plan("volume", p.place.Target, want.UUID) && p.replaces != want.UUID {
 		diags.AddAttributeError(path.Root("name"), "Invalid Volume",
-			fmt.Sprintf("another volume of this configuration is called %q in pool %q on target %q too", p.plan.Name.ValueString(), p.plan.Pool.ValueString(), p.place.Target))
+			fmt.Sprintf("another volume of this configuration is called %q in pool %q on target %q too", want.Name, want.Pool, p.place.Target))
 		return
 	}
-	if !p.place.Known() || p.replaces != "" {
+	if !p.place.Known() || p.replaces == want.UUID {
 		return
 	}
 	b, err := p.provider.Connect(ctx, types.StringValue(p.place.Target), diags)
-	if err != nil {
-		attr.NotLookedAt(diags, err)
-		return
+	id := spec.VolumeID(want.Pool, want.OwnName())
+	if err == nil {
+		_, err = b.Volume(ctx, id)
 	}
-	info, err := b.Volume(ctx, id)
 	switch {
-	case fault.KindOf(err) == fault.NotFound:
-	case err != nil:
-		attr.NotLookedAt(diags, err)
-	case info.UUID == uuid:
+	case err == nil:
 		diags.AddAttributeWarning(path.Root("name"), "Volume Will Be Adopted",
 			fmt.Sprintf("volume %s is on target %q already and was made by this configuration: an apply was interrupted before it could write its state. It will be completed and taken over.", id, p.place.Target))
-	default:
-		attr.Taken(diags, "Volume", "novacron_volume", p.place.Target, id, "")
+	case !attr.Gone(err):
+		attr.NotLookedAt(diags, err)
 	}
 }

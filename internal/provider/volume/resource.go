@@ -109,7 +109,7 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 		return
 	}
 	info, err := place.Backend.Volume(ctx, m.ID.ValueString())
-	if fault.KindOf(err) == fault.NotFound {
+	if attr.Gone(err) {
 		resp.State.RemoveResource(ctx)
 		return
 	}
@@ -117,7 +117,9 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 		attr.Fail(&resp.Diagnostics, "Read", "Volume", err)
 		return
 	}
-	attr.Note(ctx, resp.Private, info.UUID, &resp.Diagnostics)
+	if attr.Made(ctx, req.Private) == "" {
+		attr.Note(ctx, resp.Private, info.ID, &resp.Diagnostics) // imported: no identity of ours
+	}
 	m.read(ctx, &info)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
