@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/novacron/terraform-provider-novacron/internal/fault"
@@ -60,9 +62,21 @@ func kernelUnder(dir string) (kernel, bool) {
 		if a != b {
 			return a
 		}
-		return found[i].release > found[j].release
+		return compareReleases(found[i].release, found[j].release) > 0
 	})
 	return found[0], true
+}
+
+// compareReleases orders releases by their numbers, so that 30 follows 9.
+func compareReleases(a, b string) int {
+	numbers := func(s string) (n []int) {
+		for _, f := range strings.FieldsFunc(s, func(r rune) bool { return r < '0' || r > '9' }) {
+			v, _ := strconv.Atoi(f) // too large a number sorts as the largest
+			n = append(n, v)
+		}
+		return n
+	}
+	return slices.Compare(numbers(a), numbers(b))
 }
 
 func readable(path string) bool {

@@ -17,7 +17,7 @@ import (
 // modules are the drivers that the guest loads, in this order, each after what
 // it depends on. Those that a kernel has built in, or does not have, are left
 // out: which of them a guest needs depends on the devices it is given.
-const modules = "virtio_pci virtio_net virtio_blk button evdev isofs ata_piix ahci virtio_scsi sr_mod virtio_balloon virtio_console virtio_rng"
+const modules = "virtio_pci virtio_net virtio_blk button evdev isofs ata_piix ahci virtio_scsi sd_mod sr_mod virtio_balloon virtio_console virtio_rng"
 
 // module is a kernel module, decompressed.
 type module struct {
