@@ -75,7 +75,8 @@ type frameConn struct {
 	accepted bool          // the daemon's answer to the open call was handed out
 	opened   chan struct{} // closed when ConnectToURI has returned
 
-	alive   atomic.Int64 // when the peer last sent, or took, bytes: Unix nanoseconds
+	born    time.Time
+	alive   atomic.Int64 // when the peer last sent, or took, bytes: nanoseconds since born, on the monotonic clock
 	waiting atomic.Bool  // whether go-libvirt waits for bytes
 
 	once   sync.Once
@@ -85,12 +86,15 @@ type frameConn struct {
 }
 
 func newFrameConn(c net.Conn, readOnly bool, onCut func()) *frameConn {
-	f := &frameConn{Conn: c, readOnly: readOnly, r: bufio.NewReader(c), finished: map[int32]bool{}, opened: make(chan struct{}), done: make(chan struct{}), onCut: onCut}
-	f.touch()
-	return f
+	return &frameConn{
+		Conn: c, readOnly: readOnly, onCut: onCut,
+		r: bufio.NewReader(c), finished: map[int32]bool{},
+		opened: make(chan struct{}), done: make(chan struct{}),
+		born: time.Now(),
+	}
 }
 
-func (f *frameConn) touch() { f.alive.Store(time.Now().UnixNano()) }
+func (f *frameConn) touch() { f.alive.Store(int64(time.Since(f.born))) }
 
 // cut closes the connection for a reason; the first reason stays. It never
 // blocks on the peer.
@@ -312,5 +316,5 @@ func (f *frameConn) silence() time.Duration {
 	if !f.waiting.Load() {
 		return 0
 	}
-	return time.Since(time.Unix(0, f.alive.Load()))
+	return time.Since(f.born) - time.Duration(f.alive.Load())
 }

@@ -128,7 +128,7 @@ func TestWriteRefusesWhatTheDaemonWould(t *testing.T) {
 
 func TestSilenceCountsOnlyWhileSomethingIsAwaited(t *testing.T) {
 	f, _ := overBytes(nil)
-	f.alive.Store(time.Now().Add(-time.Hour).UnixNano())
+	f.born = time.Now().Add(-time.Hour)
 	if s := f.silence(); s != 0 {
 		t.Errorf("silence() while nobody reads = %v, want 0: a slow writer of ours is not the peer's silence", s)
 	}
