@@ -28,7 +28,6 @@ type vm struct {
 	Disks   map[string]string // volume id of every disk, by key
 	Seed    string            // volume id; "" without one
 	Devices []string          // what somebody else added
-	Foreign bool              // not defined by this driver
 
 	Guest *guest // nil while it is off
 	Crash bool   // it is off because it crashed
