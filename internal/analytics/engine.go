@@ -47,12 +47,21 @@ type Options struct {
 
 	// Tell is called with one plain line when an alarm starts and when it ends;
 	// nil means nobody listens.
-	Tell func(line string)
+	Tell func(t Turn, line string)
 
 	// Clock measures the cost of a point, nothing else; nil means it is not
 	// measured and not reported.
 	Clock func() time.Time
 }
+
+// Turn is the start or the end of an alarm.
+type Turn bool
+
+// The turns.
+const (
+	Starts Turn = true
+	Ends   Turn = false
+)
 
 const (
 	defaultMaxSeries = 20_000
@@ -257,7 +266,7 @@ func (e *Engine) note(one *series, fresh bool, v *anomaly.Verdict, s *sample.Sam
 	}
 	if v.Alarm || (one.alarmed && v.State == anomaly.Normal) {
 		one.alarmed = v.Alarm
-		e.tell(s, one.rule, v)
+		e.tell(Turn(v.Alarm), s, one.rule, v)
 	}
 	return changed || v.State == anomaly.Anomaly || v.Score >= notable || at-one.sent >= int64(e.o.Heartbeat)
 }

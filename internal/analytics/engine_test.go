@@ -92,7 +92,8 @@ func states(samples []sample.Sample) (out []string) {
 
 func TestTheGuestThatBurnsIsToldAndItsNeighbourIsNot(t *testing.T) {
 	var lines []string
-	e := newEngine(t, analytics.Options{Tell: func(l string) { lines = append(lines, l) }})
+	var turns []analytics.Turn
+	e := newEngine(t, analytics.Options{Tell: func(t analytics.Turn, l string) { lines, turns = append(lines, l), append(turns, t) }})
 	out := process(e, twoGuests(600))
 	if got, want := states(verdicts(out, "web-1")), []string{"warmup", "normal", "anomaly", "normal"}; !cmp.Equal(got, want) {
 		t.Errorf("states of web-1 = %v, want %v", got, want)
@@ -115,6 +116,9 @@ func TestTheGuestThatBurnsIsToldAndItsNeighbourIsNot(t *testing.T) {
 	if len(lines) != 2 || !strings.HasPrefix(lines[0], "web-1 cpu usage 98.") || !strings.Contains(lines[0], "far above the usual") ||
 		!strings.HasPrefix(lines[1], "web-1 cpu usage") || !strings.Contains(lines[1], "back to the usual after") {
 		t.Errorf("told %q, want a line for the start and one for the end", lines)
+	}
+	if want := []analytics.Turn{analytics.Starts, analytics.Ends}; !cmp.Equal(turns, want) {
+		t.Errorf("told turns %v, want %v", turns, want)
 	}
 }
 

@@ -57,18 +57,18 @@ func missingSample(one *series, now int64) sample.Sample {
 }
 
 // tell passes a line for people on: whom it is about, what, and why.
-func (e *Engine) tell(s *sample.Sample, r *Rule, v *anomaly.Verdict) {
+func (e *Engine) tell(t Turn, s *sample.Sample, r *Rule, v *anomaly.Verdict) {
 	if e.o.Tell == nil {
 		return
 	}
 	var who []string
 	for _, key := range []string{"domain", "device", "vcpu"} {
-		if t := s.Tag(key); t != "" {
-			who = append(who, t)
+		if name := s.Tag(key); name != "" {
+			who = append(who, name)
 		}
 	}
 	if s.Tag("domain") == "" && s.Tag("host") != "" {
 		who = append([]string{s.Tag("host")}, who...)
 	}
-	e.o.Tell(strings.Join(append(who, r.Title, v.Reason(r.Unit, s.Time.UnixNano())), " "))
+	e.o.Tell(t, strings.Join(append(who, r.Title, v.Reason(r.Unit, s.Time.UnixNano())), " "))
 }

@@ -131,7 +131,7 @@ func (t *tail) Step(p Point, v *Verdict) bool {
 	switch {
 	case s.State == Warmup:
 		s.Window.push(x)
-		s.warmUp(p.At, v)
+		s.warmUp(p, floor, v)
 	default:
 		v.ExpLow, v.ExpHigh = s.expected(p.Range, floor)
 		v.Typical = s.Level[0].Level
@@ -167,20 +167,22 @@ func (s *tailState) resume(last, at int64) {
 }
 
 // warmUp counts the warm-up down and, at its end, takes the first baseline.
-func (s *tailState) warmUp(at int64, v *Verdict) {
+func (s *tailState) warmUp(p Point, floor float64, v *Verdict) {
 	v.State, v.Cause = Warmup, Learning
 	v.ExpLow, v.ExpHigh, v.Typical = s.Min, s.Max, v.Value // what was seen so far
 	if s.Seen < warmupPoints {
 		v.Need = uint32(warmupPoints - s.Seen)
 		return
 	}
-	if left := warmupSeconds - float64(at-s.BornAt)/1e9; left > 0 {
+	if left := warmupSeconds - float64(p.At-s.BornAt)/1e9; left > 0 {
 		v.Need = uint32(math.Ceil(left / s.Scales.For))
 		return
 	}
 	s.State = Normal
 	s.rebase()
 	v.State, v.Cause = Normal, Usual
+	v.ExpLow, v.ExpHigh = s.expected(p.Range, floor)
+	v.Typical = s.Level[0].Level
 }
 
 // rebase takes the baseline from the last points. A fast series uses fewer of
