@@ -7,8 +7,9 @@ import (
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
 )
 
-// VM compares a VM as it is with the VM as it is wanted. Nil maps and pointers
-// in want mean "leave as it is".
+// VM compares a VM as it is with the VM as it is wanted. Nil maps in want mean
+// "leave as it is". A smaller size of a disk is a difference like a larger one,
+// and is refused before and by every driver.
 func VM(have, want spec.VM) Plan {
 	var p Plan
 	if have.Name != want.Name {
@@ -28,7 +29,7 @@ func VM(have, want spec.VM) Plan {
 	if have.Power != want.Power {
 		p.add(power(have.Power, want.Power), "power_state", "")
 	}
-	if want.Power == spec.Stopped || have.Power == spec.Stopped {
+	if want.Power == spec.Stopped || off(have.Power) {
 		p = p.offline()
 	}
 	return p.sorted()
@@ -123,11 +124,17 @@ func seed(p *Plan, have, want spec.VM) {
 // power returns the class of a change of power state: switching on what is off
 // disturbs nobody, switching off is the end of what runs.
 func power(have, want spec.Power) Class {
-	if have == spec.Stopped && want == spec.Running {
+	switch {
+	case !off(have):
+		return Reboot
+	case want == spec.Running:
 		return Live
 	}
-	return Reboot
+	return None
 }
+
+// off reports whether there is no guest to disturb.
+func off(p spec.Power) bool { return p == spec.Stopped || p == spec.Crashed }
 
 // offline lowers the operations on a guest that is off anyway: nobody notices.
 func (p Plan) offline() Plan {

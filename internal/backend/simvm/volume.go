@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
@@ -22,7 +21,7 @@ func (d *Driver) CreateVolume(ctx context.Context, want spec.Volume) (info spec.
 	if v.Pool == "" {
 		v.Pool = defaultPool
 	}
-	v.ID = spec.VolumeID(v.Pool, strings.Join([]string{v.Name, spec.ShortID(v.UUID), v.Format}, "."))
+	v.ID = spec.VolumeID(v.Pool, v.OwnName())
 	if want.Source != nil {
 		size, err := sourceSize(want.Source.File, want.Format)
 		if err != nil {
