@@ -55,7 +55,7 @@ func (g *gather) emitDisks(r *reading) {
 			gauges = append(gauges, sample.Field{Key: "path", Value: x.path})
 		}
 		tags := r.tags(g, sample.Tag{Key: "device", Value: x.name})
-		g.emitBoth("novacron_block", tags, r.deepAt, counters, gauges)
+		g.emitBoth("novacron_block", tags, counters, gauges)
 	}
 }
 

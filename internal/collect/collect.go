@@ -137,8 +137,8 @@ func OpenSource(uri string, readOnly bool) (Source, error) { return newLive(uri,
 func (c *Collector) Close() error { return c.src.Close() }
 
 // Gather collects once and passes the samples to emit, which it calls from this
-// goroutine only. now is the time of the gather; answers that come later are
-// stamped later.
+// goroutine only. now is the time of the gather and of all its samples, so that
+// they can be joined; rates are computed from when each answer came.
 //
 // A host that cannot be asked is an error and a sample of novacron_host with
 // up=0; the next gather connects again. Some domains that cannot be asked are

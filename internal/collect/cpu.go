@@ -75,7 +75,7 @@ func (g *gather) emitCPU(r *reading) {
 		gauges = appendFloat(gauges, "steal_percent", delay*nsPercent/float64(n))
 		gauges = appendFloat(gauges, "wait_percent", wait*nsPercent/float64(n))
 	}
-	g.emitBoth("novacron_cpu", r.tags(g), r.deepAt, counters, gauges)
+	g.emitBoth("novacron_cpu", r.tags(g), counters, gauges)
 }
 
 func (g *gather) emitVCPU(r *reading, i int, s *steps) {
@@ -92,7 +92,7 @@ func (g *gather) emitVCPU(r *reading, i int, s *steps) {
 	gauges = appendFloat(gauges, "wait_percent", s[vcpuWait]*nsPercent)
 	gauges = appendFloat(gauges, "steal_percent", s[vcpuDelay]*nsPercent)
 	tags := r.tags(g, sample.Tag{Key: "vcpu", Value: strconv.Itoa(i)})
-	g.emitBoth("novacron_vcpu", tags, r.deepAt, counters, gauges)
+	g.emitBoth("novacron_vcpu", tags, counters, gauges)
 }
 
 // vcpuState names a state of virVcpuState.

@@ -123,11 +123,11 @@ func (g *gather) emitDomain(r *reading) {
 }
 
 // emitBoth sends the counters and the gauges of one series, those that there are.
-func (g *gather) emitBoth(name string, tags []sample.Tag, at time.Time, counters, gauges []sample.Field) {
+func (g *gather) emitBoth(name string, tags []sample.Tag, counters, gauges []sample.Field) {
 	if len(counters) > 0 {
-		g.emit(sample.Sample{Name: name, Time: at, Type: sample.Counter, Tags: slices.Clone(tags), Fields: counters})
+		g.emit(sample.Sample{Name: name, Time: g.now, Type: sample.Counter, Tags: slices.Clone(tags), Fields: counters})
 	}
 	if len(gauges) > 0 {
-		g.emit(sample.Sample{Name: name, Time: at, Type: sample.Gauge, Tags: tags, Fields: gauges})
+		g.emit(sample.Sample{Name: name, Time: g.now, Type: sample.Gauge, Tags: tags, Fields: gauges})
 	}
 }

@@ -11,7 +11,7 @@ import (
 func (g *gather) emitHealth() {
 	u := g.c.src.Usage()
 	took := time.Since(g.start)
-	g.emitBoth("novacron_collector", g.hostTags(), g.clock(), []sample.Field{
+	g.emitBoth("novacron_collector", g.hostTags(), []sample.Field{
 		{Key: "gathers", Value: g.c.gathers},
 		{Key: "failures", Value: g.c.failures},
 		{Key: "dials", Value: u.Dials},

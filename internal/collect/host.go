@@ -54,7 +54,7 @@ func (g *gather) emitHost() {
 		gauges = append(gauges, g.commitment()...)
 		gauges = append(gauges, g.census()...)
 	}
-	g.emitBoth("novacron_host", g.hostTags(), g.reached, counters, gauges)
+	g.emitBoth("novacron_host", g.hostTags(), counters, gauges)
 }
 
 // hostCPU returns the CPU time of the host and how it was spent since the last

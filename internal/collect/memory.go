@@ -43,7 +43,7 @@ func (g *gather) emitMemory(r *reading) {
 		gauges = append(gauges, sample.Field{Key: "used_bytes", Value: used})
 		gauges = appendFloat(gauges, "used_percent", percent(float64(used), float64(available)))
 	}
-	g.emitBoth("novacron_memory", r.tags(g), r.deepAt, counters, gauges)
+	g.emitBoth("novacron_memory", r.tags(g), counters, gauges)
 }
 
 // usedMemory returns what the guest uses of what it has: all but what it could

@@ -33,6 +33,6 @@ func (g *gather) emitNICs(r *reading) {
 		counters, gauges := nicTable.fields(&x.row, &s)
 		gauges = append(gauges, sample.Field{Key: "interface", Value: x.name})
 		tags := r.tags(g, sample.Tag{Key: "device", Value: device}, sample.Tag{Key: "mac", Value: mac})
-		g.emitBoth("novacron_net", tags, r.at, counters, gauges)
+		g.emitBoth("novacron_net", tags, counters, gauges)
 	}
 }

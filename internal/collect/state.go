@@ -58,7 +58,7 @@ func (g *gather) emitState(r *reading) {
 	if r.stuck.hung {
 		fields = append(fields, sample.Field{Key: "occupied_ms", Value: r.stuck.ms})
 	}
-	g.emit(sample.Sample{Name: "novacron_domain", Time: r.at, Type: sample.Gauge, Tags: r.tags(g), Fields: fields})
+	g.emit(sample.Sample{Name: "novacron_domain", Time: g.now, Type: sample.Gauge, Tags: r.tags(g), Fields: fields})
 }
 
 // active reports whether a hypervisor process runs for the domain.
