@@ -87,7 +87,7 @@ func TestPowerStates(t *testing.T) {
 		{spec.Running, spec.Stopped, Reboot, None},
 		{spec.Stopped, spec.Stopped, -1, None},
 		{spec.Stopped, spec.Running, Live, None},
-		{spec.Paused, spec.Running, Reboot, Reboot},
+		{spec.Paused, spec.Running, Live, Reboot},
 		{spec.Paused, spec.Stopped, Reboot, None},
 		{spec.Crashed, spec.Running, Live, None},
 		{spec.Crashed, spec.Stopped, None, None},

@@ -122,9 +122,12 @@ func seed(p *Plan, have, want spec.VM) {
 }
 
 // power returns the class of a change of power state: switching on what is off
-// disturbs nobody, switching off is the end of what runs.
+// and resuming what is paused disturbs nobody, switching off is the end of what
+// runs.
 func power(have, want spec.Power) Class {
 	switch {
+	case have == spec.Paused && want == spec.Running:
+		return Live
 	case !off(have):
 		return Reboot
 	case want == spec.Running:

@@ -3,6 +3,7 @@
 package acctest
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/novacron/terraform-provider-novacron/internal/backend/driver"
 	"github.com/novacron/terraform-provider-novacron/internal/backend/simvm"
+	"github.com/novacron/terraform-provider-novacron/internal/change"
 	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/fleet"
 	"github.com/novacron/terraform-provider-novacron/internal/provider"
@@ -30,7 +32,7 @@ func Main(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "these tests run the real terraform: put it into PATH (make test does):", err)
 		os.Exit(1)
 	}
-	for name, value := range map[string]string{"TF_ACC": "1", "TF_ACC_TERRAFORM_PATH": path, "CHECKPOINT_DISABLE": "1"} {
+	for name, value := range map[string]string{"TF_ACC": "1", "TF_ACC_TERRAFORM_PATH": path, "CHECKPOINT_DISABLE": "1", "TF_LOG_SDK": "off", "TF_LOG_PROVIDER_NOVACRON": "off"} {
 		if err := os.Setenv(name, value); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -132,4 +134,18 @@ provider "novacron" {
   targets = { sim = { sim = {} } }
 }
 ` + body
+}
+
+// Edit changes the definition of a VM behind the provider's back.
+func (w *World) Edit(target, id string, edit func(*spec.VM)) error {
+	ctx := context.Background()
+	host := w.Host(target)
+	have, err := host.VM(ctx, id)
+	if err != nil {
+		return err
+	}
+	want := have.VM
+	edit(&want)
+	_, err = host.UpdateVM(ctx, want, change.VM(have.VM, want), spec.Shutdown{Force: true})
+	return err
 }

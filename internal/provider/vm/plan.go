@@ -25,6 +25,8 @@ type planner struct {
 	unknown  attr.Unknown
 	replaces string // id of the VM that this one takes the place of, "" if none
 	place    attr.Place
+	have     spec.VM // as far as state and host tell
+	vague    bool    // have lacks what the plan begins to manage
 	want     spec.VM
 	ops      change.Plan
 }
@@ -85,7 +87,8 @@ func (p *planner) run(ctx context.Context, diags *diag.Diagnostics) path.Paths {
 		p.create(ctx, diags)
 		return nil
 	}
-	p.update(ctx)
+	p.present(ctx, diags)
+	p.update()
 	p.judge(ctx, diags)
 	var replace path.Paths
 	for _, op := range p.ops.Of(change.Replace) {
@@ -314,11 +317,11 @@ func (p *planner) look(ctx context.Context, diags *diag.Diagnostics) {
 
 // update fills in what a change of an existing VM leaves as it is, and what it
 // makes unknown.
-func (p *planner) update(ctx context.Context) {
+func (p *planner) update() {
 	s := p.state
 	p.plan.Status, p.plan.Ready, p.plan.IP, p.plan.Addresses = s.Status, s.Ready, s.IP, s.Addresses
 	p.plan.LastDisruption, p.plan.UnmanagedDevices = s.LastDisruption, s.UnmanagedDevices
-	p.ops = p.changes(ctx)
+	p.ops = p.changes()
 	unsure := p.unsure()
 	switch {
 	case unsure:
@@ -352,14 +355,48 @@ func (p *planner) ready() types.Bool {
 	}
 }
 
-// changes returns the differences to the VM as it is, as far as they are known.
-func (p *planner) changes(ctx context.Context) change.Plan {
-	have := p.state.spec(ctx)
+// present fills in the VM as it is. The state knows all that was managed so far;
+// what the plan begins to manage only the host can tell.
+func (p *planner) present(ctx context.Context, diags *diag.Diagnostics) {
+	p.have = p.state.spec(ctx)
 	if d := p.state.SeedDigest.ValueString(); d != "" {
-		have.CloudInit = &spec.CloudInit{Digest: d}
+		p.have.CloudInit = &spec.CloudInit{Digest: d}
 	}
+	labels := p.have.Labels == nil && p.want.Labels != nil
+	disks := p.have.Disks == nil && p.want.Disks != nil
+	nics := p.have.NICs == nil && p.want.NICs != nil
+	if !labels && !disks && !nics {
+		return
+	}
+	p.vague = true
+	if !p.place.Known() {
+		return
+	}
+	b, err := p.provider.Connect(ctx, p.state.Location, diags)
+	var info spec.VMInfo
+	if err == nil {
+		info, err = b.VM(ctx, p.have.UUID)
+	}
+	if err != nil {
+		attr.NotLookedAt(diags, err)
+		return
+	}
+	p.vague = false
+	if labels {
+		p.have.Labels = info.Labels
+	}
+	if disks {
+		p.have.Disks = info.Disks
+	}
+	if nics {
+		p.have.NICs = info.NICs
+	}
+}
+
+// changes returns the differences to the VM as it is, as far as they are known.
+func (p *planner) changes() change.Plan {
 	var ops change.Plan
-	for _, op := range change.VM(have, p.want).Ops {
+	for _, op := range change.VM(p.have, p.want).Ops {
 		if !p.unknown.Touches(op.Field) && !(op.Field == "cloud_init" && p.plan.SeedDigest.IsUnknown() && p.unknown.Touches("ssh_keys")) {
 			ops.Ops = append(ops.Ops, op)
 		}
@@ -373,6 +410,9 @@ func (p *planner) changes(ctx context.Context) change.Plan {
 // unsure reports whether something is unknown that may change what the guest
 // notices.
 func (p *planner) unsure() bool {
+	if p.vague {
+		return true
+	}
 	for _, field := range []string{"name", "target", "cpus", "memory", "kernel", "initrd", "cmdline", "disks", "nics", "cloud_init", "ssh_keys", "power_state"} {
 		if p.unknown.Touches(field) {
 			return true
@@ -393,7 +433,7 @@ func (p *planner) judge(ctx context.Context, diags *diag.Diagnostics) {
 	if class == change.Replace {
 		protect(p.state, "replace", diags)
 	}
-	if class < change.Reboot || p.state.Status.ValueString() == string(spec.Stopped) {
+	if status := spec.Power(p.state.Status.ValueString()); class < change.Reboot || status != spec.Running && status != spec.Paused {
 		return
 	}
 	of := p.ops.Of(class)

@@ -200,11 +200,13 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 // change brings the VM from state to plan. A difference that nobody planned is
 // left to the next plan.
 func (r *Resource) change(ctx context.Context, b *backend.Backend, plan, state, config *model) (spec.VMInfo, change.Class, error) {
-	p := planner{provider: r.provider, plan: *plan, state: state, config: *config}
+	p := planner{provider: r.provider, plan: *plan, state: state, config: *config, place: attr.Place{Target: b.Name(), Backend: b}}
 	p.want = plan.spec(ctx)
 	p.want.Owner = r.provider.Owner.ValueString()
 	plan.seed(ctx, &p.want, state, config)
-	planned := p.changes(ctx)
+	var unheard diag.Diagnostics // whatever keeps the VM from being read fails the update as well
+	p.present(ctx, &unheard)
+	planned := p.changes()
 	if planned.Empty() && !plan.LastDisruption.IsUnknown() {
 		info, err := b.VM(ctx, p.want.UUID)
 		return info, change.None, err
