@@ -149,24 +149,23 @@ func (h *Host) Processes() ([]int, error) {
 }
 
 // Stop destroys the guests and networks of the host, ends libvirtd, and
-// removes everything that the host made. Stopping a host that has already
-// ended removes what it left.
+// removes everything that the host made. A host that does not end in order, or
+// whose keeper was killed, is ended by force.
 func (h *Host) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	asked := h.ask(ctx, verbStop)
-	gone := h.awaitExit(ctx)
-	var killed error
-	if gone != nil {
-		killed = h.kill()
+	if fault.KindOf(asked) == fault.Unavailable {
+		asked = nil // it has ended or is ending
+	}
+	late := h.awaitExit(ctx)
+	if late != nil {
+		late = errors.Join(late, h.kill())
 	}
 	if h.lifeline != nil {
 		h.lifeline.Close()
 	}
-	if asked != nil && fault.KindOf(asked) == fault.Unavailable {
-		asked = nil // it had ended before
-	}
-	if err := errors.Join(asked, gone, killed, h.remove()); err != nil {
+	if err := errors.Join(asked, late, h.clear()); err != nil {
 		return fmt.Errorf("stop the lab host in %s: %w", h.Dir, err)
 	}
 	return nil
@@ -238,9 +237,4 @@ func (h *Host) log() string {
 		b = b[len(b)-most:]
 	}
 	return string(b)
-}
-
-// remove deletes the network namespace and the files of a host that ended.
-func (h *Host) remove() error {
-	return h.layout.remove()
 }

@@ -88,7 +88,7 @@ func (k *keeper) run(dir string) (err error) {
 	case err = <-failed:
 		return errors.Join(err, k.teardown())
 	case <-abandoned:
-		return errors.Join(k.teardown(), k.remove())
+		return errors.Join(k.teardown(), k.deleteBridges(), k.remove())
 	}
 }
 
@@ -96,6 +96,9 @@ func (k *keeper) run(dir string) (err error) {
 func (k *keeper) introduce() error {
 	p, err := identify(os.Getpid())
 	if err != nil {
+		return err
+	}
+	if p.MountNS, err = mountNS(p.PID); err != nil {
 		return err
 	}
 	j, err := json.Marshal(p)

@@ -125,7 +125,7 @@ func ForTest(t testing.TB) *Host {
 }
 
 // Attach returns the running host of a directory. A directory without one is
-// fault.NotFound.
+// fault.NotFound; Remove clears away what a host that ended left there.
 func Attach(dir string) (*Host, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -193,10 +193,11 @@ func (l *layout) fill(ctx context.Context, o HostOptions) (err error) {
 	if len(l.Dir) > maxDir {
 		return fault.Errorf(fault.Invalid, "the directory %s is longer than %d bytes: sockets below it would be too long", l.Dir, maxDir)
 	}
-	if k, err := readKeeper(l.Dir); err == nil && k.alive() {
+	err = Remove(l.Dir)
+	if errors.Is(err, fault.Busy) {
 		return fault.WithHint(fault.Errorf(fault.Conflict, "a host runs in %s already", l.Dir), "Stop it first.")
 	}
-	return nil
+	return err
 }
 
 // resolveTCP replaces port 0 by a port that is free now.

@@ -17,12 +17,14 @@ import (
 type process struct {
 	PID   int
 	Start uint64 // in clock ticks since the boot of the machine
+
+	MountNS string // of a keeper, as it wrote it down
 }
 
 // identify returns the identity of the process that has the ID now.
 func identify(pid int) (process, error) {
 	s, err := readStat(pid)
-	return process{pid, s.start}, err
+	return process{PID: pid, Start: s.start}, err
 }
 
 // alive reports whether the process still runs.

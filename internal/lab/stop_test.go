@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,11 +72,13 @@ func populate(t *testing.T, h *Host) (pids []int, bridge string) {
 func TestStopLeavesNothing(t *testing.T) {
 	cases := []struct {
 		name   string
-		before func(h *Host) error
+		before func(h *Host, pids []int) error
 	}{
-		{"in order", func(*Host) error { return nil }},
-		{"with libvirtd suspended", (*Host).Suspend},
-		{"after libvirtd was killed", func(h *Host) error { return h.Restart(context.Background()) }},
+		{"in order", func(*Host, []int) error { return nil }},
+		{"with libvirtd suspended", func(h *Host, _ []int) error { return h.Suspend() }},
+		{"with everything below the keeper suspended", func(_ *Host, pids []int) error { return signalAll(pids[1:], syscall.SIGSTOP) }},
+		{"after libvirtd was killed", func(h *Host, _ []int) error { return h.Restart(context.Background()) }},
+		{"after the keeper was killed", func(_ *Host, pids []int) error { return signalAll(pids[:1], syscall.SIGKILL) }},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -84,7 +87,7 @@ func TestStopLeavesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			pids, bridge := populate(t, h)
-			if err := c.before(h); err != nil {
+			if err := c.before(h, pids); err != nil {
 				t.Error(err)
 			}
 			started := time.Now()
@@ -97,6 +100,13 @@ func TestStopLeavesNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+func signalAll(pids []int, sig syscall.Signal) (err error) {
+	for _, pid := range pids {
+		err = errors.Join(err, syscall.Kill(pid, sig))
+	}
+	return err
 }
 
 func TestStopKeepsWhatOthersPutIntoTheDirectory(t *testing.T) {
@@ -184,6 +194,38 @@ func TestAKilledStarterLeavesNothing(t *testing.T) {
 		}
 	}
 	t.Errorf("left 20s after the starter was killed: %q", left)
+}
+
+func TestADetachedHostWhoseKeeperWasKilledIsClearedAway(t *testing.T) {
+	dir, cmd := elsewhere(t, "detached")
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	h, err := Attach(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids, bridge := populate(t, h)
+	if err := Remove(dir); !errors.Is(err, fault.Busy) {
+		t.Errorf("Remove of a running host = %v, want %v", err, fault.Busy)
+	}
+	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for h.keeper.alive() {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := Attach(dir); !errors.Is(err, fault.NotFound) {
+		t.Errorf("Attach without a keeper = %v, want %v", err, fault.NotFound)
+	}
+	for range 2 {
+		if err := Remove(dir); err != nil {
+			t.Error(err)
+		}
+	}
+	if left := traces(t, pids, bridge, dir); len(left) > 0 {
+		t.Errorf("left after Remove: %q", left)
+	}
 }
 
 func TestADetachedHostIsFoundAgain(t *testing.T) {
@@ -280,5 +322,66 @@ func TestHostListensOnAFreeTCPPort(t *testing.T) {
 	defer h.Stop()
 	if out, err := exec.CommandContext(t.Context(), "virsh", "--connect", h.TCPURI(), "uri").CombinedOutput(); err != nil {
 		t.Errorf("virsh --connect %s: %v: %s", h.TCPURI(), err, out)
+	}
+}
+
+func TestAHostWhoseLibvirtdDoesNotStaySaysWhyAndLeavesNothing(t *testing.T) {
+	dir := filepath.Join("/var/tmp", fmt.Sprintf("nvf-%d", os.Getpid()))
+	// 192.0.2.0/24 is for documentation: no interface has such an address.
+	h, err := StartHost(t.Context(), HostOptions{Dir: dir, TCP: "192.0.2.254:16509"})
+	if err == nil {
+		t.Error(errors.Join(errors.New("StartHost on an address that is not ours succeeded"), h.Stop()))
+	} else if !strings.Contains(err.Error(), "Unable to bind to port") {
+		t.Errorf("StartHost = %v, want what libvirtd said about the address", err)
+	}
+	if left := traces(t, nil, "none", dir); len(left) > 0 {
+		t.Errorf("left after a failed start: %q", left)
+	}
+}
+
+func TestBadOptionsAreRefused(t *testing.T) {
+	cases := []struct {
+		name  string
+		start func(context.Context, HostOptions) (*Host, error)
+		o     HostOptions
+		kind  fault.Kind
+	}{
+		{"a directory too long for sockets", StartHost, HostOptions{Dir: "/var/tmp/" + strings.Repeat("x", maxDir)}, fault.Invalid},
+		{"a TCP address without a port", StartHost, HostOptions{TCP: "localhost"}, fault.Invalid},
+		{"TCP for a session", StartSession, HostOptions{TCP: "127.0.0.1:0"}, fault.Unsupported},
+		{"a network namespace for a session", StartSession, HostOptions{NetNS: "x"}, fault.Unsupported},
+	}
+	for _, c := range cases {
+		if h, err := c.start(t.Context(), c.o); !errors.Is(err, c.kind) {
+			t.Errorf("%s: start = %v, %v; want %v", c.name, h, err, c.kind)
+		}
+	}
+}
+
+// The starter is an ordinary user here, so that nothing can need root.
+func TestAnOrdinaryUserStartsASession(t *testing.T) {
+	dir, err := os.MkdirTemp("", "lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe := filepath.Join(dir, "lab.test")
+	if err := os.WriteFile(exe, self, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestSessionHostRunsGuestsOfAnOrdinaryUser$", "-test.v")
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), "HOME=/nonexistent")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS") {
+		t.Errorf("as nobody: %v\n%s", err, out)
 	}
 }
