@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 )
@@ -18,6 +19,9 @@ const (
 	TiB Size = 1 << 40
 )
 
+// Sector is the unit of disks: they have a whole number of them.
+const Sector Size = 512
+
 // units maps a unit as users write it to its size in bytes, longest names first
 // where one ends in another.
 var units = []struct {
@@ -29,6 +33,9 @@ var units = []struct {
 	{"B", 1},
 }
 
+// maxDigits bounds the work for a size that somebody made up.
+const maxDigits = 100
+
 // ParseSize reads a size such as "4GiB", "1.5 TiB", "500MB" or "512B". A bare
 // number is refused, because every tool of the field means something else by it.
 func ParseSize(s string) (Size, error) {
@@ -39,21 +46,21 @@ func ParseSize(s string) (Size, error) {
 			continue
 		}
 		num = strings.TrimSpace(num)
-		if num == "" || strings.Trim(num, "0123456789.") != "" {
+		if num == "" || len(num) > maxDigits || strings.Trim(num, "0123456789.") != "" {
 			break
 		}
-		v, err := strconv.ParseFloat(num, 64)
-		if err != nil || v < 0 {
+		v, ok := new(big.Rat).SetString(num) // exact: a float64 loses bytes beyond 8PiB
+		if !ok {
 			break
 		}
-		bytes := v * float64(u.size)
-		if bytes >= math.MaxInt64 {
+		v.Mul(v, new(big.Rat).SetInt64(int64(u.size)))
+		switch {
+		case !v.IsInt():
+			return 0, fmt.Errorf("size %q is not a whole number of bytes", s)
+		case !v.Num().IsInt64():
 			return 0, fmt.Errorf("size %q is too large", s)
 		}
-		if bytes != math.Trunc(bytes) {
-			return 0, fmt.Errorf("size %q is not a whole number of bytes", s)
-		}
-		return Size(bytes), nil
+		return Size(v.Num().Int64()), nil
 	}
 	if text != "" && strings.Trim(text, "0123456789.") == "" {
 		return 0, fmt.Errorf("size %q has no unit: write for example %q", s, text+"GiB")
@@ -71,7 +78,11 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10) + "B"
 }
 
-// RoundUp returns the smallest multiple of unit that is at least s.
+// RoundUp returns the smallest multiple of unit that is at least s, or the largest
+// one there is.
 func (s Size) RoundUp(unit Size) Size {
+	if s > math.MaxInt64-unit {
+		return math.MaxInt64 / unit * unit
+	}
 	return (s + unit - 1) / unit * unit
 }

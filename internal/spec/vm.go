@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -168,6 +170,7 @@ func (v *VM) Validate() []Problem {
 	p.check(v.CPUs >= 1, "cpus", "%d is fewer than 1", v.CPUs)
 	p.check(v.CPUs <= 4096, "cpus", "%d is more than 4096", v.CPUs)
 	p.check(v.Memory >= MiB, "memory", "%s is less than 1MiB", v.Memory)
+	p.check(v.Memory < MiB || v.Memory%MiB == 0, "memory", "%s is not a whole number of MiB: the next is %s", v.Memory, v.Memory.RoundUp(MiB))
 	p.check(v.Power == Running || v.Power == Stopped, "power_state", "%q is neither %q nor %q", v.Power, Running, Stopped)
 	if v.Boot != nil {
 		p.check(strings.HasPrefix(v.Boot.Kernel, "/"), "kernel", "%q is not an absolute path on the host", v.Boot.Kernel)
@@ -176,13 +179,20 @@ func (v *VM) Validate() []Problem {
 	for key, d := range v.Disks {
 		d.validate(&p, "disks."+key, key)
 	}
-	macs := map[string]string{}
-	for key, n := range v.NICs {
+	macs, ports := map[string]string{}, map[uint16]string{}
+	for _, key := range slices.Sorted(maps.Keys(v.NICs)) {
+		n := v.NICs[key]
 		n.validate(&p, "nics."+key, key)
-		if other, taken := macs[n.MAC]; taken && n.MAC != "" {
-			p.add("nics."+key+".mac", "%s is also the MAC of nics.%s", n.MAC, other)
+		if other, taken := macs[v.MACFor(key)]; taken {
+			p.add("nics."+key+".mac", "%s is also the MAC of nics.%s", v.MACFor(key), other)
 		}
-		macs[n.MAC] = key
+		macs[v.MACFor(key)] = key
+		for _, port := range slices.Sorted(maps.Keys(n.Forward)) {
+			if other, taken := ports[port]; taken {
+				p.add("nics."+key+".forward", "port %d of the host is also forwarded by nics.%s", port, other)
+			}
+			ports[port] = key
+		}
 	}
 	return p.sorted()
 }
@@ -195,6 +205,9 @@ func (d Disk) validate(p *problems, field, key string) {
 	default:
 		p.check(d.Size > 0 || d.Backing != "", field, "set volume (an existing one), or size or backing (a disk of its own)")
 	}
+	p.check(d.Volume == "" || isVolumeID(d.Volume), field+".volume", "%q is not the id of a volume: pool/name", d.Volume)
+	p.check(d.Backing == "" || isVolumeID(d.Backing), field+".backing", "%q is not the id of a volume: pool/name", d.Backing)
+	p.check(d.Size >= 0 && d.Size%Sector == 0, field+".size", "%s is not a whole number of sectors: the next is %s", d.Size, d.Size.RoundUp(Sector))
 	p.check(d.Bus == "" || d.Bus == BusVirtio || d.Bus == BusSATA || d.Bus == BusSCSI, field+".bus", "%q is not one of virtio, sata, scsi", d.Bus)
 }
 

@@ -46,7 +46,8 @@ func (v *Volume) Validate() []Problem {
 	p.check(volumeName.MatchString(v.Name), "name", "%q is not a name: up to 127 letters, digits, '.', '_' and '-', starting with a letter or digit", v.Name)
 	p.check(v.Format == FormatQCOW2 || v.Format == FormatRaw, "format", "%q is neither %q nor %q", v.Format, FormatQCOW2, FormatRaw)
 	p.check(v.Size > 0 || v.Source != nil || v.Backing != "", "size", "an empty volume needs a size")
-	p.check(v.Size == 0 || v.Size >= 512, "size", "%s is less than one sector (512B)", v.Size)
+	p.check(v.Size >= 0 && v.Size%Sector == 0, "size", "%s is not a whole number of sectors: the next is %s", v.Size, v.Size.RoundUp(Sector))
+	p.check(v.Backing == "" || isVolumeID(v.Backing), "backing", "%q is not the id of a volume: pool/name", v.Backing)
 	p.check(v.Backing == "" || v.Format == FormatQCOW2, "format", "a volume with a backing volume must be qcow2")
 	p.check(v.Backing == "" || v.Source == nil, "backing", "a volume is either an overlay (backing) or a copy (source), not both")
 	p.check(v.Source == nil || v.Source.File != "", "source.file", "the path is empty")
@@ -55,6 +56,11 @@ func (v *Volume) Validate() []Problem {
 
 // VolumeID returns the id of the volume called name in the pool.
 func VolumeID(pool, name string) string { return pool + "/" + name }
+
+func isVolumeID(id string) bool {
+	_, _, ok := SplitVolumeID(id)
+	return ok
+}
 
 // OwnName returns the name in its pool of a volume that we made. It carries the
 // identity, because that is the only place that every platform has for it.
