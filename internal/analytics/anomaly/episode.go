@@ -19,7 +19,7 @@ func (s *tailState) excused(at int64, up bool, v *Verdict) bool {
 }
 
 func (s *tailState) young(at int64) bool {
-	return s.Scales.For < confirmSecs*10 && at-s.BornAt < youthSeconds*1e9
+	return s.Scales.For < warmupSeconds && at-s.BornAt < youthSeconds*1e9
 }
 
 // surprised counts surprising points in a row and opens an episode when there
