@@ -19,11 +19,22 @@ import (
 // definition, then one restart at most, then what is not needed any more goes.
 func (d *Driver) UpdateVM(ctx context.Context, want spec.VM, plan change.Plan, off spec.Shutdown) (spec.VMInfo, error) {
 	if plan.Class() == change.Replace {
-		return spec.VMInfo{}, fault.Errorf(fault.Invalid, "the change of %s needs a replacement", plan.Of(change.Replace)[0].Field)
+		field := plan.Of(change.Replace)[0].Field
+		return spec.VMInfo{}, fault.At(field, fault.Errorf(fault.Invalid, "the change of %s needs a replacement", field))
 	}
 	if err := d.refuse(want); err != nil {
 		return spec.VMInfo{}, err
 	}
+	unlock, err := d.busy.lock(ctx, want.UUID)
+	if err != nil {
+		return spec.VMInfo{}, err
+	}
+	defer unlock()
+	return d.update(ctx, want, plan, off)
+}
+
+// update is UpdateVM for a caller that holds the VM's lock.
+func (d *Driver) update(ctx context.Context, want spec.VM, plan change.Plan, off spec.Shutdown) (spec.VMInfo, error) {
 	have, err := d.VM(ctx, want.UUID)
 	if err != nil {
 		return spec.VMInfo{}, err
@@ -43,7 +54,7 @@ func (d *Driver) UpdateVM(ctx context.Context, want spec.VM, plan change.Plan, o
 	}
 	old, err := d.redefine(ctx, want, resolved)
 	if err == nil {
-		err = d.settle(ctx, want, stop || have.Power == spec.Stopped)
+		err = d.settle(ctx, want, stop || have.Power != spec.Running) // paused and crashed guests are brought back too
 	}
 	if err != nil {
 		return spec.VMInfo{}, d.rollBack(ctx, have, old, err)
