@@ -18,7 +18,7 @@ func (b *Backend) CheckNetwork(n spec.Network) []spec.Problem {
 	case !c.HasNetworkMode(n.Mode):
 		p = append(p, spec.Problem{Field: "mode", Text: b.lacks(c, "NetworkModes", fmt.Sprintf("networks of mode %s", n.Mode))})
 	}
-	return p
+	return byField(p)
 }
 
 // CreateNetwork makes the network and starts it, or adopts what an interrupted

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/novacron/terraform-provider-novacron/internal/backend/driver"
@@ -32,6 +34,12 @@ func (b *Backend) CheckVM(vm spec.VM) []spec.Problem {
 	for key, d := range vm.Disks {
 		need(d.Backing == "" || c.VolumeBacking, "VolumeBacking", "disks."+key+".backing", "overlays")
 	}
+	return byField(p)
+}
+
+// byField puts the problems in the order in which they are always told.
+func byField(p []spec.Problem) []spec.Problem {
+	slices.SortStableFunc(p, func(a, b spec.Problem) int { return strings.Compare(a.Field, b.Field) })
 	return p
 }
 
@@ -120,26 +128,42 @@ type Wait struct {
 const poll = 500 * time.Millisecond
 
 // WaitVM waits until the VM is ready and returns it as it is then. ready is
-// false, with the reason in why, when the time ran out; that is not an error.
+// false, with the reason in why, when the time ran out; that is not an error. A
+// target that does not answer for a while is waited for as well.
 func (b *Backend) WaitVM(ctx context.Context, id string, w Wait) (info spec.VMInfo, ready bool, why string, err error) {
 	timeout := time.After(w.Timeout)
 	for {
-		info, err = b.drv.VM(ctx, id)
-		if err != nil {
-			return info, false, "", b.wrap(err, "wait for", "VM", id)
+		now, err := b.drv.VM(ctx, id)
+		silent := fault.KindOf(err) == fault.Unavailable && ctx.Err() == nil
+		switch {
+		case silent:
+			why = fmt.Sprintf("the target does not answer: %v", err)
+		case err == nil:
+			info = now
+			why, err = b.missing(ctx, info, w)
 		}
-		why, err = b.missing(ctx, info, w)
-		if err != nil || why == "" {
-			return info, err == nil, why, b.wrap(err, "wait for", "VM", info.Name)
+		if err != nil && !silent || why == "" {
+			return info, err == nil, "", b.wrap(err, "wait for", "VM", known(info, id))
 		}
 		select {
 		case <-ctx.Done():
-			return info, false, why, b.wrap(ctx.Err(), "wait for", "VM", info.Name)
+			return info, false, why, b.wrap(ctx.Err(), "wait for", "VM", known(info, id))
 		case <-timeout:
+			if info.UUID == "" { // never seen
+				return info, false, why, b.wrap(err, "wait for", "VM", id)
+			}
 			return info, false, why, nil
 		case <-time.After(poll):
 		}
 	}
+}
+
+// known returns the VM's name, or its id while nothing is known of it.
+func known(info spec.VMInfo, id string) string {
+	if info.Name != "" {
+		return info.Name
+	}
+	return id
 }
 
 // missing says what the VM still lacks of w, or "".
@@ -160,13 +184,18 @@ func (b *Backend) missing(ctx context.Context, info spec.VMInfo, w Wait) (string
 	return "", err
 }
 
-// reach tries to connect to the guest's port, at its own address where it has one.
+// reach tries to connect to the guest's port: by the driver's way to it where
+// there is one, else at the guest's own address.
 func (b *Backend) reach(ctx context.Context, info spec.VMInfo, w Wait) error {
 	ip := addressOf(info, w.IP)
-	if ip == "" {
-		if r, ok := b.drv.(driver.Reacher); ok {
-			return r.ReachVM(ctx, info.UUID, w.TCP)
+	if r, ok := b.drv.(driver.Reacher); ok {
+		err := r.ReachVM(ctx, info.UUID, w.TCP)
+		noWay := fault.KindOf(err) == fault.Invalid || fault.KindOf(err) == fault.Unsupported
+		if !noWay || ip == "" {
+			return err
 		}
+	}
+	if ip == "" {
 		return fault.Errorf(fault.Busy, "the guest has no address yet")
 	}
 	d := net.Dialer{Timeout: 2 * time.Second}

@@ -22,7 +22,7 @@ func (b *Backend) CheckVolume(v spec.Volume) []spec.Problem {
 	need(c.HasVolumeFormat(v.Format), "VolumeFormats", "format", fmt.Sprintf("the format %s (it has %s)", v.Format, strings.Join(c.VolumeFormats, ", ")))
 	need(v.Source == nil || c.VolumeUpload, "VolumeUpload", "source", "volumes with contents")
 	need(v.Backing == "" || c.VolumeBacking, "VolumeBacking", "backing", "overlays")
-	return p
+	return byField(p)
 }
 
 // CreateVolume makes the volume, or adopts what an interrupted run of the same

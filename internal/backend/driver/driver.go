@@ -152,7 +152,8 @@ type Networks interface {
 // address of their own (user networking, or a simulated guest).
 type Reacher interface {
 	// ReachVM returns nil once something in the guest accepts TCP connections on
-	// the port. fault.Busy means not yet; fault.Invalid that the driver knows no
-	// way to the port: the guest's own address is then the only one.
+	// the port. fault.Busy means not yet; fault.Invalid that no interface leads
+	// there, and fault.Unsupported that none can be used from here: the guest's
+	// own address, if it has one, is then the only way.
 	ReachVM(ctx context.Context, id string, port uint16) error
 }
