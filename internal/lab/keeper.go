@@ -57,6 +57,9 @@ func (k *keeper) run(dir string) (err error) {
 	if k.layout, err = readLayout(dir); err != nil {
 		return err
 	}
+	if !k.Detached {
+		unix.CloseOnExec(lifelineFD)
+	}
 	if k.System {
 		if err := k.enter(); err != nil {
 			return err
@@ -135,7 +138,6 @@ func (k *keeper) abandoned() <-chan struct{} {
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	go func() { <-signals; end() }()
 	if !k.Detached {
-		unix.CloseOnExec(lifelineFD)
 		go func() {
 			_, _ = io.Copy(io.Discard, os.NewFile(lifelineFD, "lifeline")) // any end means the same
 			end()

@@ -26,8 +26,25 @@ func (l layout) enter() error {
 			return fmt.Errorf("mount %s: %w", at, err)
 		}
 	}
+	if err := hideBus(); err != nil {
+		return err
+	}
 	if l.HideKVM {
 		return l.hideKVM()
+	}
+	return nil
+}
+
+// hideBus covers the directory of the system bus: by it every libvirtd of the
+// machine would register its guests in one place, where the first guests of two
+// hosts have one name.
+func hideBus() error {
+	const bus = "/run/dbus"
+	if _, err := os.Stat(bus); err != nil {
+		return nil // nothing to hide
+	}
+	if err := unix.Mount("tmpfs", bus, "tmpfs", unix.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("hide %s: %w", bus, err)
 	}
 	return nil
 }
