@@ -63,6 +63,9 @@ func (f *Fleet) Backend(_ context.Context, name string) (*backend.Backend, error
 	if b := f.open[name]; b != nil {
 		return b, nil
 	}
+	if t.Kind() == "" {
+		return nil, fault.Errorf(fault.Invalid, "target %q names no platform: give it a libvirt or a sim block", name)
+	}
 	open := f.openers[t.Kind()]
 	if open == nil {
 		return nil, fault.Errorf(fault.Unsupported, "target %q: no platform of kind %q in this build", name, t.Kind())
