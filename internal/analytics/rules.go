@@ -31,7 +31,7 @@ func DefaultRules() []Rule {
 	}
 	return []Rule{
 		percent("novacron_cpu", "usage_percent", "cpu usage", 3),
-		percent("novacron_cpu", "steal_percent", "cpu steal", 2),
+		percent("novacron_cpu", "steal_percent", "cpu steal", 4),
 		percent("novacron_memory", "used_percent", "memory used", 3),
 		{Measurement: "novacron_block", Field: "??_latency_ms", Step: 5, Sparse: true},
 		{Measurement: "novacron_block", Field: "??_reqs_per_sec", Step: 50},

@@ -2,14 +2,37 @@ package anomaly
 
 import "math"
 
+// opening is a point that may open an episode.
+type opening struct {
+	at              int64
+	nats, news, sum float64
+	r               [5]float64
+	away            bool // outside the expected range
+	cause           Cause
+}
+
+// suspicion is a stretch of a fast series that has left its expected range but
+// is not yet proven to be an episode. Nothing is learned from it meanwhile. The
+// zero value suspects nothing.
+type suspicion struct {
+	Since    int64
+	Seen     uint32 // points
+	Away     uint32 // of them outside the expected range
+	Calm     uint32 // in a row inside it, at the end
+	Evidence float64
+}
+
 // excused reports whether a surprise has an innocent reason: data resumed a
 // moment ago, or the start-up activity of a young series dies down. Its score
 // stays below the threshold.
-func (s *tailState) excused(at int64, up bool, v *Verdict) bool {
+func (s *tailState) excused(o *opening, up bool, v *Verdict) bool {
+	if !o.away && o.nats <= s.Scales.Alarm {
+		return false
+	}
 	switch {
-	case at < s.GraceTo:
+	case o.at < s.GraceTo:
 		v.Cause = Resuming
-	case !up && s.young(at):
+	case !up && s.young(o.at) && s.Suspect.Away == 0:
 		v.Cause = Learning
 	default:
 		return false
@@ -22,23 +45,58 @@ func (s *tailState) young(at int64) bool {
 	return s.Scales.For < warmupSeconds && at-s.BornAt < youthSeconds*1e9
 }
 
-// surprised counts surprising points in a row and opens an episode when there
-// are enough: one point on a slow series, confirmSecs seconds on a fast one.
-func (s *tailState) surprised(at int64, nats, news float64, view int, up bool, v *Verdict) {
-	if s.Streak == 0 {
-		s.StreakAt = at
+// suspected decides what a point means for an episode to come: it opens one, or
+// adds to a suspicion. It reports whether the point must not be learned.
+func (s *tailState) suspected(o *opening, v *Verdict) bool {
+	need := steps(confirmSecs, s.Scales.For, 1, 3)
+	if need == 1 {
+		if o.nats > s.Scales.Alarm {
+			s.open(o, suspicion{Since: o.at, Seen: 1}, v)
+			return true
+		}
+		return false
 	}
-	s.Streak++
-	if s.Streak < steps(confirmSecs, s.Scales.For, 1, 3) {
-		v.Score = math.Min(v.Score, 0.49)
-		return
+	u := &s.Suspect
+	if u.Away == 0 && !o.away {
+		return false
 	}
-	s.State, s.EpisodeAt, s.EpisodeSeen, s.Calm = Anomaly, s.StreakAt, s.Streak, 0
-	s.Streak = 0
-	v.State, v.Alarm, v.EpisodeStart = Anomaly, news > s.Scales.Alarm, s.EpisodeAt
+	v.Score = math.Min(v.Score, 0.49)
+	if u.Away == 0 {
+		u.Since = o.at
+	}
+	if o.sum > s.OpeningSum || u.Away == 0 {
+		s.Opening, s.OpeningSum = o.r, o.sum
+	}
+	u.Seen++
+	u.Evidence = math.Max(0, u.Evidence+o.nats-s.Scales.Alarm/3)
+	if o.away {
+		u.Away, u.Calm = u.Away+1, 0
+	} else {
+		u.Calm++
+	}
+	switch {
+	case o.away && u.Away >= need && u.Evidence > s.Scales.Alarm:
+		s.open(o, *u, v)
+	case u.Calm >= steps(calmSecs, s.Scales.For, 2, 5) || u.Seen >= doubtPoints:
+		s.Suspect = suspicion{}
+		s.learnTails(&s.Opening, s.OpeningSum)
+	}
+	return true
+}
+
+// open begins an episode. The same again within the refractory is an episode
+// without an alarm.
+func (s *tailState) open(o *opening, u suspicion, v *Verdict) {
+	if u.Evidence == 0 {
+		s.Opening, s.OpeningSum = o.r, o.sum
+	}
+	nats := math.Max(o.nats, u.Evidence)
+	news := math.Max(o.news, u.Evidence-s.Refract)
+	s.Suspect = suspicion{}
+	s.State, s.EpisodeAt, s.EpisodeSeen, s.Calm = Anomaly, u.Since, u.Seen, 0
+	v.State, v.Alarm, v.EpisodeStart, v.Cause = Anomaly, news > s.Scales.Alarm, u.Since, o.cause
 	v.Score = squash(nats, s.Scales.Alarm)
 	s.Refract = math.Max(s.Refract, math.Min(nats, 2*s.Scales.Alarm))
-	v.Cause = cause(view, up)
 }
 
 func cause(view int, up bool) Cause {

@@ -31,6 +31,11 @@ import (
 // the same again soon is no news. What belongs to an episode is kept out of the
 // baseline; the tails learn its opening once it is over.
 //
+// On a series faster than confirmSecs one point is no proof: there, evidence is
+// the sum of S less a third of the threshold over the points since the first
+// that left the expected range (a CUSUM, Page 1954), so that a change that comes
+// in fits and starts is found while a hiccup is not.
+//
 // The floor of scale is Range.Step, else 3 % of the physical range, else 2 % of
 // the span seen: a change that is tiny against the range is no anomaly.
 //
@@ -69,8 +74,7 @@ type tailState struct {
 	State       State
 	BornAt      int64 // start of the present life: first point, or first after a long gap
 	GraceTo     int64 // no alarm before, after a gap
-	Streak      uint32
-	StreakAt    int64 // start of a streak of surprising points that is not yet an episode
+	Suspect     suspicion
 	Calm        uint32
 	EpisodeAt   int64
 	EpisodeSeen uint32
@@ -85,7 +89,8 @@ const (
 	warmupPoints  = 30      // and
 	warmupSeconds = 30      //
 	youthSeconds  = 10 * 60 // start-up activity settles: falls do not alarm, the baseline may be taken anew
-	confirmSecs   = 3       // seconds that a fast series must stay surprising
+	confirmSecs   = 3       // seconds that a fast series must be away
+	doubtPoints   = 120     // after so many points without proof a suspicion is dropped
 	calmSecs      = 5       // seconds that it must be back
 	graceSecs     = 30      // quiet after a gap: the guest may have rebooted
 	adoptSeconds  = 10 * 60 // an episode this long, and
@@ -159,7 +164,7 @@ func (s *tailState) floor(r Range) float64 {
 // resume marks a gap: what was learned stays as it was, the step over the gap
 // is not one of the series, and for a moment nothing alarms.
 func (s *tailState) resume(last, at int64) {
-	s.Linked, s.Streak, s.Calm = false, 0, 0
+	s.Linked, s.Suspect, s.Calm = false, suspicion{}, 0
 	s.GraceTo = at + graceSecs*1e9
 	if at-last > youthSeconds*1e9 && s.Scales.For < youthSeconds {
 		s.BornAt = at
@@ -223,7 +228,8 @@ func (s *tailState) judge(p Point, floor float64, v *Verdict) {
 			best, view = n, j
 		}
 	}
-	if away := p.Value < v.ExpLow || p.Value > v.ExpHigh; away && (s.Streak > 0 || s.State == Anomaly) {
+	away := p.Value < v.ExpLow || p.Value > v.ExpHigh
+	if away && s.State == Anomaly {
 		sum = math.Max(sum, s.OpeningSum) // the step that led here counts for as long as it lasts
 	}
 	nats := s.Sum.nats(sum)
@@ -240,14 +246,10 @@ func (s *tailState) judge(p Point, floor float64, v *Verdict) {
 		return
 	}
 	v.State, v.Score = Normal, squash(news, s.Scales.Alarm)
-	if nats > s.Scales.Alarm && !s.excused(p.At, up, v) {
-		if s.Streak == 0 {
-			s.Opening, s.OpeningSum = r, sum
-		}
-		s.surprised(p.At, nats, news, view, up, v)
+	o := opening{at: p.At, nats: nats, news: news, sum: sum, r: r, away: away, cause: cause(view, up)}
+	if !s.excused(&o, up, v) && s.suspected(&o, v) {
 		return
 	}
-	s.Streak = 0
 	s.learnTails(&r, sum)
 	s.learn(p.Value, floor)
 }
@@ -297,7 +299,7 @@ func (s *tailState) learn(x, floor float64) {
 // baseline: when the last points agree among themselves but not with it, they
 // are the baseline.
 func (s *tailState) settle(at int64, floor float64) {
-	if s.State != Normal || s.Streak > 0 || s.Seen%4 != 0 || !s.young(at) {
+	if s.State != Normal || s.Suspect.Away > 0 || s.Seen%4 != 0 || !s.young(at) {
 		return
 	}
 	level, dev, _ := s.Window.centre(s.baseWindow())

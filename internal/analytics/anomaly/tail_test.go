@@ -28,8 +28,8 @@ type act struct {
 
 type ending struct {
 	alarms    int
-	within    int // seconds after the second in which the alarm is due
-	dueAt     int
+	within    int // seconds after dueAt
+	dueAt     int // the second in which the alarm is due
 	lastState anomaly.State
 }
 
@@ -87,6 +87,7 @@ func TestScriptsOfAGuest(t *testing.T) {
 		{"idles with housekeeping after a long boot", 1, script(long, long, blips()), ending{0, 0, 0, anomaly.Normal}},
 		{"boots for a minute and idles", 1, []act{{60, 99, 1}, idle(600)}, ending{0, 0, 0, anomaly.Normal}},
 		{"works hard all the time", 1, []act{{900, 80, 12}}, ending{0, 0, 0, anomaly.Normal}},
+		{"works at a fifth for four seconds now and then", 1, []act{idle(60), {4, 20, 1}, idle(30), {4, 20, 1}, idle(60), {4, 21, 1}, idle(60)}, ending{0, 0, 0, anomaly.Normal}},
 		{"has a hiccup of two seconds", 1, []act{idle(120), burn(2), idle(300)}, ending{0, 0, 0, anomaly.Normal}},
 	}
 	for _, c := range cases {
@@ -112,6 +113,85 @@ func TestScriptsOfAGuest(t *testing.T) {
 				t.Errorf("%s, seed %d: ends %v, want %v", c.name, seed, v.State, c.want.lastState)
 			}
 		}
+	}
+}
+
+// A guest that starts to burn on a host that has no CPU to spare: the values are
+// those of a real one.
+func TestABurnThatStartsInFitsIsFound(t *testing.T) {
+	real := []float64{
+		0, 3, 0, 2, 1, 2, 0, 3, 0, 3, 1, 3, 0, 2, 1, 3, 1, 1, 1, 2, 1, 1, 2, 1, 1, 1, 2, 2, 0, 3, 0, 2, 0, 3, 1, 2, 0, 3, 1, 1, 2, 1, 0, 6, 1, 3, 0, 1,
+		7, 18, 44, 116, 69, 40, 40, 9, 24, 12, 48, 106, 76, 9, 9, 61, 103, 100, 102, 101, 101, 102, 103, 101, 101, 101, 100, 101, 101, 94, 101, 101, 100,
+		102, 101, 102, 101, 101, 90, 101, 2, 2, 0, 2, 1, 2, 1, 2, 0, 2,
+	}
+	d := fresh()
+	var alarms []int
+	var v anomaly.Verdict
+	for i, x := range real {
+		d.Step(anomaly.Point{At: int64(i+1) * 1e9, Value: x, Range: anomaly.Range{Max: 100}}, &v)
+		if v.Alarm {
+			alarms = append(alarms, i)
+		}
+		if i == 80 && v.State != anomaly.Anomaly {
+			t.Errorf("in the middle of the burn the state is %v, want anomaly", v.State)
+		}
+	}
+	if len(alarms) != 1 || alarms[0] < 50 || alarms[0] > 54 {
+		t.Errorf("alarms at %v s, want one between 50 and 54", alarms)
+	}
+	if v.State != anomaly.Normal {
+		t.Errorf("after the burn the state is %v, want normal", v.State)
+	}
+}
+
+func TestABurnIsFoundHoweverItStarts(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		points := play([]act{{50, 1.5, 0.7}, {15, 0, 0}, {45, 98, 3}}, 1, seed)
+		for i := 50; i < 65; i++ {
+			points[i].Value = 110 * r.Float64()
+		}
+		d := fresh()
+		var alarms []int
+		var v anomaly.Verdict
+		for i, p := range points {
+			if d.Step(p, &v); v.Alarm {
+				alarms = append(alarms, i)
+			}
+		}
+		if len(alarms) != 1 || alarms[0] < 50 || alarms[0] > 70 || v.State != anomaly.Anomaly {
+			t.Errorf("seed %d: alarms at %v s and state %v, want one alarm within 20 s of 50, and an anomaly", seed, alarms, v.State)
+		}
+	}
+}
+
+// Steal of an idle guest while others keep its host busy, as it was: spikes of a
+// second are no news.
+func TestSpikesOfStealOnABusyHostAreNoNews(t *testing.T) {
+	steal := []float64{
+		20, 4, 6, 0, 1, 0, 2, 0, 2, 0, 0, 7, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 1,
+		64, 0, 0, 0, 16, 6, 2, 0, 9, 0, 2, 0, 27, 29, 1, 6, 0, 9, 31, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+		0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 1,
+	}
+	run := func(values []float64) (alarms int) {
+		d := fresh()
+		var v anomaly.Verdict
+		for i, x := range values {
+			d.Step(anomaly.Point{At: int64(i+1) * 1e9, Value: x, Range: anomaly.Range{Max: 100, Step: 4}}, &v)
+			if v.Alarm {
+				alarms++
+			}
+		}
+		return alarms
+	}
+	if got := run(steal); got != 0 {
+		t.Errorf("spikes of steal: %d alarms, want none", got)
+	}
+	for range 40 {
+		steal = append(steal, 95)
+	}
+	if got := run(steal); got != 1 {
+		t.Errorf("control, 95 %% of steal for 40 s: %d alarms, want one", got)
 	}
 }
 
