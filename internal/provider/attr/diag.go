@@ -33,11 +33,12 @@ func add(diags *diag.Diagnostics, severity diag.Severity, summary string, err er
 	field := fault.FieldOf(err)
 	switch {
 	case severity == diag.SeverityWarning && field != "":
-		diags.AddAttributeWarning(Path(field), summary, detail)
+		at, detail := shown(Path(field), detail)
+		diags.AddAttributeWarning(at, summary, detail)
 	case severity == diag.SeverityWarning:
 		diags.AddWarning(summary, detail)
 	case field != "":
-		diags.AddAttributeError(Path(field), summary, detail)
+		Refuse(diags, Path(field), summary, detail)
 	default:
 		diags.AddError(summary, detail)
 	}
@@ -51,7 +52,7 @@ func Problems(diags *diag.Diagnostics, noun string, problems []spec.Problem, unk
 		case p.Field == "":
 			diags.AddError("Invalid "+noun, p.Text)
 		case !unknown.Touches(p.Field):
-			diags.AddAttributeError(Path(p.Field), "Invalid "+noun, p.Text)
+			Refuse(diags, Path(p.Field), "Invalid "+noun, p.Text)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func Made(ctx context.Context, private Teller) string {
 
 // Taken refuses a name that belongs to something that is not ours.
 func Taken(diags *diag.Diagnostics, noun, resource, target, name, id string) {
-	diags.AddAttributeError(path.Root("name"), noun+" Exists Already",
+	Refuse(diags, path.Root("name"), noun+" Exists Already",
 		fmt.Sprintf("target %q has a %s %q (%s) that this configuration did not make\n"+
 			"choose another name, or take it over: terraform import %s.NAME %s/%s", target, noun, name, id, resource, target, name))
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
@@ -37,6 +38,35 @@ func Path(field string) path.Path {
 		p = p.AtName(name)
 	}
 	return p
+}
+
+// Refuse adds an error about the attribute. The terraform command can show a
+// top-level attribute, and the entry of a map; of what lies deeper it shows
+// nothing. So the diagnostic points as deep as can be shown, and its text names
+// the rest.
+func Refuse(diags *diag.Diagnostics, at path.Path, summary, detail string) {
+	at, detail = shown(at, detail)
+	diags.AddAttributeError(at, summary, detail)
+}
+
+func shown(at path.Path, detail string) (path.Path, string) {
+	steps := at.Steps()
+	p, rest := path.Empty(), len(steps)
+	for i, s := range steps {
+		name, ok := s.(path.PathStepAttributeName)
+		if ok && i == 0 {
+			p = path.Root(string(name))
+			rest--
+		}
+		if key, ok := s.(path.PathStepElementKeyString); ok && i == 1 {
+			p = p.AtMapKey(string(key))
+			rest--
+		}
+	}
+	if rest == 0 || len(p.Steps()) == 0 {
+		return at, detail
+	}
+	return p, at.String() + ": " + detail
 }
 
 // splitKey cuts "root.volume" into the device's key and its attribute, which is

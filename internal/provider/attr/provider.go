@@ -24,8 +24,9 @@ type Provider struct {
 	Unknown  map[string]bool // targets that exist and whose configuration is not known
 	Vague    bool            // the names of the targets are not known either
 
-	mu      sync.Mutex
-	planned map[string]bool
+	mu     sync.Mutex
+	claims map[string]Claim
+	seen   map[string]bool
 }
 
 // Configured returns the provider out of the data that a resource is configured
@@ -97,19 +98,44 @@ func (p *Provider) Identity(kind, name string, forcing ...string) types.String {
 	return types.StringValue(spec.Identity(p.Owner.ValueString(), kind, name, forcing...))
 }
 
-// Plan notes that a resource of this configuration is planned to be the object
-// with the identity on the target. It reports false when another one already is:
-// then two resources have the same name.
-func (p *Provider) Plan(kind, target, id string) bool {
+// Claim is what a resource says of an object while a plan is made.
+type Claim int
+
+// The claims: an object that the state holds, and one that is to be created.
+const (
+	Held Claim = iota + 1
+	New
+)
+
+// Claim notes that a resource of this configuration is the object with the
+// identity on the target. It reports false when another resource is to create
+// the same: then two have the same name.
+func (p *Provider) Claim(c Claim, kind, target, id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := kind + " " + target + " " + id
-	if p.planned[key] {
-		return false
+	before := p.claims[key]
+	if p.claims == nil {
+		p.claims = map[string]Claim{}
 	}
-	if p.planned == nil {
-		p.planned = map[string]bool{}
+	p.claims[key] = max(before, c)
+	return before == 0 || before == Held && c == Held
+}
+
+// See notes that the state holds the object with the identity on the target.
+func (p *Provider) See(kind, target, id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seen == nil {
+		p.seen = map[string]bool{}
 	}
-	p.planned[key] = true
-	return true
+	p.seen[kind+" "+target+" "+id] = true
+}
+
+// Seen reports whether the state holds the object: then what the host has is
+// not left over, but about to be replaced.
+func (p *Provider) Seen(kind, target, id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen[kind+" "+target+" "+id]
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/novacron/terraform-provider-novacron/internal/change"
+	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/attr"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
 )
@@ -118,12 +119,12 @@ func (p *planner) create(ctx context.Context, diags *diag.Diagnostics) {
 	// Two networks of one name and different ranges have different identities
 	// and exclude each other all the same.
 	name := p.plan.Name.ValueString()
-	if !p.provider.Plan("network", p.place.Target, name) && p.replaces == "" {
-		diags.AddAttributeError(path.Root("name"), "Invalid Network",
-			fmt.Sprintf("another network of this configuration is called %q on target %q too", name, p.place.Target))
-		return
-	}
-	if p.place.Known() {
+	first := p.provider.Claim(attr.New, "network", p.place.Target, name)
+	switch {
+	case !first && p.replaces == "":
+		attr.Fail(diags, "Plan", "Network", fault.At("name",
+			fault.Errorf(fault.Conflict, "another network of this configuration is called %q on target %q too", name, p.place.Target)))
+	case p.place.Known():
 		p.look(ctx, name, diags)
 	}
 }
@@ -140,7 +141,7 @@ func (p *planner) look(ctx context.Context, name string, diags *diag.Diagnostics
 	case attr.Gone(err):
 	case err != nil:
 		attr.NotLookedAt(diags, err)
-	case info.UUID == p.replaces:
+	case info.UUID == p.replaces || p.provider.Seen("network", p.place.Target, info.UUID):
 	case info.UUID == p.plan.ID.ValueString():
 		diags.AddAttributeWarning(path.Root("name"), "Network Will Be Adopted",
 			fmt.Sprintf("network %q (%s) is on target %q already and was made by this configuration: an apply was interrupted before it could write its state. It will be taken over.", name, info.UUID, p.place.Target))

@@ -109,6 +109,7 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 		return
 	}
 	attr.Note(ctx, resp.Private, info.UUID, &resp.Diagnostics)
+	r.provider.See("network", place.Target, info.UUID)
 	m.read(&info)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }

@@ -6,11 +6,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
+	fwattr "github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/attr/xattr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/novacron/terraform-provider-novacron/internal/provider/attr"
 )
 
 // DurationType is the type of Duration.
@@ -19,7 +21,7 @@ type DurationType struct{ basetypes.StringType }
 var _ basetypes.StringTypable = DurationType{}
 
 // Equal reports whether o is DurationType too.
-func (t DurationType) Equal(o attr.Type) bool {
+func (t DurationType) Equal(o fwattr.Type) bool {
 	_, ok := o.(DurationType)
 	return ok
 }
@@ -28,7 +30,7 @@ func (t DurationType) Equal(o attr.Type) bool {
 func (t DurationType) String() string { return "tftype.DurationType" }
 
 // ValueType returns the zero Duration.
-func (t DurationType) ValueType(context.Context) attr.Value { return Duration{} }
+func (t DurationType) ValueType(context.Context) fwattr.Value { return Duration{} }
 
 // ValueFromString makes a Duration of a string.
 func (t DurationType) ValueFromString(_ context.Context, s basetypes.StringValue) (basetypes.StringValuable, diag.Diagnostics) {
@@ -36,7 +38,7 @@ func (t DurationType) ValueFromString(_ context.Context, s basetypes.StringValue
 }
 
 // ValueFromTerraform makes a Duration of what Terraform sent.
-func (t DurationType) ValueFromTerraform(ctx context.Context, v tftypes.Value) (attr.Value, error) {
+func (t DurationType) ValueFromTerraform(ctx context.Context, v tftypes.Value) (fwattr.Value, error) {
 	s, err := t.StringType.ValueFromTerraform(ctx, v)
 	if err != nil {
 		return nil, err
@@ -59,10 +61,10 @@ var (
 )
 
 // Type returns DurationType.
-func (d Duration) Type(context.Context) attr.Type { return DurationType{} }
+func (d Duration) Type(context.Context) fwattr.Type { return DurationType{} }
 
 // Equal reports whether o is spelt the same.
-func (d Duration) Equal(o attr.Value) bool {
+func (d Duration) Equal(o fwattr.Value) bool {
 	other, ok := o.(Duration)
 	return ok && d.StringValue.Equal(other.StringValue)
 }
@@ -84,7 +86,7 @@ func (d Duration) ValidateAttribute(_ context.Context, req xattr.ValidateAttribu
 		return
 	}
 	if _, err := ParseDuration(d.ValueString()); err != nil {
-		resp.Diagnostics.AddAttributeError(req.Path, "Invalid Duration", err.Error())
+		attr.Refuse(&resp.Diagnostics, req.Path, "Invalid Duration", err.Error())
 	}
 }
 

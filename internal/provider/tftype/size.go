@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
+	fwattr "github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/attr/xattr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
+	"github.com/novacron/terraform-provider-novacron/internal/provider/attr"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
 )
 
@@ -19,7 +20,7 @@ type SizeType struct{ basetypes.StringType }
 var _ basetypes.StringTypable = SizeType{}
 
 // Equal reports whether o is SizeType too.
-func (t SizeType) Equal(o attr.Type) bool {
+func (t SizeType) Equal(o fwattr.Type) bool {
 	_, ok := o.(SizeType)
 	return ok
 }
@@ -28,7 +29,7 @@ func (t SizeType) Equal(o attr.Type) bool {
 func (t SizeType) String() string { return "tftype.SizeType" }
 
 // ValueType returns the zero Size.
-func (t SizeType) ValueType(context.Context) attr.Value { return Size{} }
+func (t SizeType) ValueType(context.Context) fwattr.Value { return Size{} }
 
 // ValueFromString makes a Size of a string.
 func (t SizeType) ValueFromString(_ context.Context, s basetypes.StringValue) (basetypes.StringValuable, diag.Diagnostics) {
@@ -36,7 +37,7 @@ func (t SizeType) ValueFromString(_ context.Context, s basetypes.StringValue) (b
 }
 
 // ValueFromTerraform makes a Size of what Terraform sent.
-func (t SizeType) ValueFromTerraform(ctx context.Context, v tftypes.Value) (attr.Value, error) {
+func (t SizeType) ValueFromTerraform(ctx context.Context, v tftypes.Value) (fwattr.Value, error) {
 	s, err := t.StringType.ValueFromTerraform(ctx, v)
 	if err != nil {
 		return nil, err
@@ -68,10 +69,10 @@ func NullSize() Size { return Size{basetypes.NewStringNull()} }
 func UnknownSize() Size { return Size{basetypes.NewStringUnknown()} }
 
 // Type returns SizeType.
-func (s Size) Type(context.Context) attr.Type { return SizeType{} }
+func (s Size) Type(context.Context) fwattr.Type { return SizeType{} }
 
 // Equal reports whether o is spelt the same.
-func (s Size) Equal(o attr.Value) bool {
+func (s Size) Equal(o fwattr.Value) bool {
 	other, ok := o.(Size)
 	return ok && s.StringValue.Equal(other.StringValue)
 }
@@ -98,7 +99,7 @@ func (s Size) ValidateAttribute(_ context.Context, req xattr.ValidateAttributeRe
 		return
 	}
 	if _, err := spec.ParseSize(s.ValueString()); err != nil {
-		resp.Diagnostics.AddAttributeError(req.Path, "Invalid Size", err.Error())
+		attr.Refuse(&resp.Diagnostics, req.Path, "Invalid Size", err.Error())
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/novacron/terraform-provider-novacron/internal/change"
+	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/attr"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/tftype"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
@@ -107,7 +108,9 @@ func (p *planner) settle(ctx context.Context) (attr.Place, error) {
 		if p.plan.Memory.Same(p.state.Memory) {
 			p.plan.Memory = p.state.Memory
 		}
-		_ = p.provider.Plan("VM", p.state.Location.ValueString(), p.state.ID.ValueString())
+		if !p.provider.Claim(attr.Held, "VM", p.state.Location.ValueString(), p.state.ID.ValueString()) {
+			return attr.Place{}, p.twice(p.state.Name.ValueString(), p.state.Location.ValueString())
+		}
 		return p.provider.Place(ctx, p.state.Location)
 	}
 	p.plan.Target = p.config.Target
@@ -142,7 +145,7 @@ func (p *planner) disks(ctx context.Context, diags *diag.Diagnostics) {
 		c.fill(was, had, p.place)
 		field := path.Root("disks").AtMapKey(key)
 		if had && c.Volume.IsNull() && c.Backing.Equal(was.Backing) && c.Pool.Equal(was.Pool) && c.Size.Bytes() > 0 && c.Size.Bytes() < was.Size.Bytes() {
-			diags.AddAttributeError(field.AtName("size"), "Invalid VM",
+			attr.Refuse(diags, field.AtName("size"), "Invalid VM",
 				fmt.Sprintf("the disk is %s large and cannot shrink to %s", was.Size.ValueString(), c.Size.ValueString()))
 		}
 		o, d := types.ObjectValueFrom(ctx, diskType().AttrTypes, c)
@@ -243,11 +246,11 @@ func (p *planner) check(ctx context.Context, diags *diag.Diagnostics) {
 	}
 	w, _ := p.plan.wait(ctx)
 	if _, ok := p.want.NICs[w.IP]; w.IP != "" && !ok {
-		diags.AddAttributeError(path.Root("wait_for").AtName("ip").AtName("nic"), "Invalid VM",
+		attr.Refuse(diags, path.Root("wait_for").AtName("ip").AtName("nic"), "Invalid VM",
 			fmt.Sprintf("there is no interface %q in nics (there is: %s)", w.IP, strings.Join(keys(p.want.NICs), ", ")))
 	}
 	if w.TCP != 0 && w.IP == "" && !reachable(p.want.NICs, w.TCP) {
-		diags.AddAttributeError(path.Root("wait_for").AtName("tcp"), "Invalid VM",
+		attr.Refuse(diags, path.Root("wait_for").AtName("tcp"), "Invalid VM",
 			fmt.Sprintf("nothing leads to port %d of the guest: put an interface on a network, or forward a port of the host to it", w.TCP))
 	}
 }
@@ -280,15 +283,19 @@ func (p *planner) create(ctx context.Context, diags *diag.Diagnostics) {
 	if p.plan.ID.IsUnknown() || p.plan.Location.IsUnknown() {
 		return
 	}
-	first := p.provider.Plan("VM", p.place.Target, id)
-	if !first && p.replaces != id {
-		diags.AddAttributeError(path.Root("name"), "Invalid VM",
-			fmt.Sprintf("another VM of this configuration is called %q on target %q too", p.want.Name, p.place.Target))
-		return
-	}
-	if p.place.Known() && p.replaces != id {
+	first := p.provider.Claim(attr.New, "VM", p.place.Target, id)
+	replaced := p.replaces == id || p.provider.Seen("VM", p.place.Target, id)
+	switch {
+	case !first && p.replaces != id:
+		attr.Fail(diags, "Plan", "VM", p.twice(p.want.Name, p.place.Target))
+	case p.place.Known() && !replaced:
 		p.look(ctx, diags)
 	}
+}
+
+// twice is the error of two resources that are the same VM.
+func (p *planner) twice(name, target string) error {
+	return fault.At("name", fault.Errorf(fault.Conflict, "another VM of this configuration is called %q on target %q too", name, target))
 }
 
 // look compares a VM that is to be created with what the host has. A host that
@@ -426,7 +433,7 @@ func (p *planner) judge(ctx context.Context, diags *diag.Diagnostics) {
 	class := p.ops.Class()
 	limit := p.plan.limit(ctx)
 	if class > limit {
-		diags.AddAttributeError(path.Root("update_policy").AtName("max_disruption"), "Change Refused",
+		attr.Refuse(diags, path.Root("update_policy").AtName("max_disruption"), "Change Refused",
 			fmt.Sprintf("VM %q: the change is of class %s, and at most %s is allowed: %s", p.want.Name, class, limit, reasons(p.ops, class)))
 		return
 	}
@@ -465,7 +472,7 @@ func protect(state *model, verb string, diags *diag.Diagnostics) {
 	if state == nil || !state.DeletionProtection.ValueBool() {
 		return
 	}
-	diags.AddAttributeError(path.Root("deletion_protection"), "VM Is Protected",
+	attr.Refuse(diags, path.Root("deletion_protection"), "VM Is Protected",
 		fmt.Sprintf("VM %q on target %q: deletion_protection is true, so no plan may %s it\nto lift the protection, apply deletion_protection = false first",
 			state.Name.ValueString(), state.Location.ValueString(), verb))
 }

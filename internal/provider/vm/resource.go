@@ -161,6 +161,7 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 		return
 	}
 	attr.Note(ctx, resp.Private, info.UUID, &resp.Diagnostics)
+	r.provider.See("VM", b.Name(), info.UUID)
 	resp.Diagnostics.Append(m.read(ctx, &info)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }

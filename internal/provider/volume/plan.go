@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/novacron/terraform-provider-novacron/internal/change"
+	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/attr"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/tftype"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
@@ -154,7 +155,7 @@ func (p *planner) check(diags *diag.Diagnostics) {
 	}
 	attr.Problems(diags, "Volume", problems, unknown)
 	if p.state != nil && !p.config.Size.IsNull() && !p.unknown.Touches("size") && want.Size > 0 && want.Size < p.state.Size.Bytes() {
-		diags.AddAttributeError(path.Root("size"), "Invalid Volume",
+		attr.Refuse(diags, path.Root("size"), "Invalid Volume",
 			fmt.Sprintf("volume %s is %s large and cannot shrink to %s", p.state.ID.ValueString(), p.state.Size.ValueString(), p.plan.Size.ValueString()))
 	}
 	if p.state == nil && want.Source != nil && want.Source.File != "" {
@@ -168,9 +169,9 @@ func sourceFile(name string, diags *diag.Diagnostics) {
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
-		diags.AddAttributeError(at, "Invalid Volume", fmt.Sprintf("the source cannot be read: %v", err))
+		attr.Refuse(diags, at, "Invalid Volume", fmt.Sprintf("the source cannot be read: %v", err))
 	case info.IsDir():
-		diags.AddAttributeError(at, "Invalid Volume", fmt.Sprintf("%s is a directory, not a disk image", name))
+		attr.Refuse(diags, at, "Invalid Volume", fmt.Sprintf("%s is a directory, not a disk image", name))
 	}
 }
 
@@ -182,16 +183,16 @@ func (p *planner) look(ctx context.Context, diags *diag.Diagnostics) {
 	}
 	want := p.plan.spec()
 	want.UUID = p.plan.identity(p.provider).ValueString()
-	if !p.provider.Plan("volume", p.place.Target, want.UUID) && p.replaces != want.UUID {
-		diags.AddAttributeError(path.Root("name"), "Invalid Volume",
-			fmt.Sprintf("another volume of this configuration is called %q in pool %q on target %q too", want.Name, want.Pool, p.place.Target))
+	id := spec.VolumeID(want.Pool, want.OwnName())
+	if !p.provider.Claim(attr.New, "volume", p.place.Target, id) && p.replaces != want.UUID {
+		attr.Fail(diags, "Plan", "Volume", fault.At("name",
+			fault.Errorf(fault.Conflict, "another volume of this configuration is called %q in pool %q on target %q too", want.Name, want.Pool, p.place.Target)))
 		return
 	}
-	if !p.place.Known() || p.replaces == want.UUID {
+	if !p.place.Known() || p.replaces == want.UUID || p.provider.Seen("volume", p.place.Target, id) {
 		return
 	}
 	b, err := p.provider.Connect(ctx, types.StringValue(p.place.Target), diags)
-	id := spec.VolumeID(want.Pool, want.OwnName())
 	if err == nil {
 		_, err = b.Volume(ctx, id)
 	}

@@ -120,6 +120,7 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 	if attr.Made(ctx, req.Private) == "" {
 		attr.Note(ctx, resp.Private, info.ID, &resp.Diagnostics) // imported: no identity of ours
 	}
+	r.provider.See("volume", place.Target, info.ID)
 	m.read(ctx, &info)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
