@@ -120,7 +120,7 @@ type Volumes interface {
 	Volume(ctx context.Context, id string) (spec.VolumeInfo, error)
 
 	// GrowVolume makes the volume at least size large, in use or not. A volume
-	// that is larger already is left alone.
+	// that is larger already is left alone. Its field is "size".
 	GrowVolume(ctx context.Context, id string, size spec.Size) error
 
 	// VolumeUsers returns what needs the volume: "VM web-1", "volume default/x".

@@ -15,7 +15,8 @@ const crashes = 400
 func crashTests() []test {
 	return []test{
 		{"a create of a VM, cut anywhere, is completed by the next", (*suite).crashCreate},
-		{"an update of a VM, cut anywhere, is completed by the next", (*suite).crashUpdate},
+		{"an update of a VM that is off, cut anywhere, is completed by the next", (*suite).crashUpdateOff},
+		{"an update of a VM that runs, cut anywhere, is completed by the next", (*suite).crashUpdate},
 		{"an update that exchanges disks, cut anywhere, is completed by the next", (*suite).crashDisks},
 		{"a delete of a VM, cut anywhere, is completed by the next", (*suite).crashDelete},
 		{"a VM whose create was cut anywhere is deleted without a trace", (*suite).crashCreateDelete},
@@ -26,11 +27,12 @@ func crashTests() []test {
 	}
 }
 
-// everywhere makes the call with a driver that dies after 0, 1, 2, ... calls of
-// the platform, and what follows after each death, until the call gets through.
-func (s *suite) everywhere(t *testing.T, before func(), call func(driver.Driver) error, after func(n int)) {
+// everywhere makes the call with a driver that dies after from, from+stride, ...
+// calls of the platform, and what follows after each death, until the call gets
+// through; it returns after how many it did.
+func (s *suite) everywhere(t *testing.T, from, stride int, before func(), call func(driver.Driver) error, after func(n int)) int {
 	t.Helper()
-	for n := 0; n < crashes; n += s.Stride {
+	for n := from; n < crashes; n += stride {
 		if before != nil {
 			before()
 		}
@@ -45,20 +47,21 @@ func (s *suite) everywhere(t *testing.T, before func(), call func(driver.Driver)
 		}
 		after(n)
 		if err == nil {
-			t.Logf("cut at every %d. of %d calls", s.Stride, n)
-			return
+			t.Logf("cut after %d, %d, ... %d calls", from, from+stride, n-stride)
+			return n
 		}
 		if t.Failed() {
 			t.Fatalf("after a crash after %d calls", n)
 		}
 	}
 	t.Fatalf("no end after %d calls", crashes)
+	return 0
 }
 
 // crashVM is a VM with one of everything that costs little.
 func (s *suite) crashVM() spec.VM {
 	vm := s.vmSpec("crash")
-	vm.Power, vm.Autostart, vm.Labels = spec.Running, true, map[string]string{"a": "1"}
+	vm.Autostart, vm.Labels = true, map[string]string{"a": "1"}
 	vm.Disks = map[string]spec.Disk{"root": {Size: 4 * spec.MiB}}
 	if s.caps.CloudInit {
 		vm.SSHKeys = []string{"ssh-ed25519 AAAA somebody"}
@@ -83,7 +86,8 @@ func (s *suite) crashCreate(t *testing.T) {
 	s.dropLater(t, vm.UUID)
 	want := s.whole(t, vm)
 	s.dropVM(t, vm.UUID)
-	s.everywhere(t, nil, func(d driver.Driver) error { _, err := d.CreateVM(t.Context(), vm); return err }, func(n int) {
+	create := func(d driver.Driver) error { _, err := d.CreateVM(t.Context(), vm); return err }
+	after := func(n int) {
 		info, err := s.drv.CreateVM(t.Context(), vm)
 		if err != nil {
 			t.Errorf("CreateVM after a crash after %d calls = %v", n, err)
@@ -96,13 +100,16 @@ func (s *suite) crashCreate(t *testing.T) {
 		}
 		s.dropVM(t, vm.UUID)
 		s.nothingLeft(t)
-	})
+	}
+	n := s.everywhere(t, 0, 1, nil, create, after)
+	vm.Power = spec.Running // the same up to here, and then the start
+	s.everywhere(t, max(n-4, 0), s.Stride, nil, create, after)
 }
 
 func (s *suite) crashCreateDelete(t *testing.T) {
 	vm := s.crashVM()
 	s.dropLater(t, vm.UUID)
-	s.everywhere(t, nil, func(d driver.Driver) error { _, err := d.CreateVM(t.Context(), vm); return err }, func(int) {
+	s.everywhere(t, 0, 1, nil, func(d driver.Driver) error { _, err := d.CreateVM(t.Context(), vm); return err }, func(int) {
 		s.dropVM(t, vm.UUID)
 		s.nothingLeft(t)
 	})
@@ -110,15 +117,27 @@ func (s *suite) crashCreateDelete(t *testing.T) {
 
 func (s *suite) crashUpdate(t *testing.T) {
 	vm := s.crashVM()
+	vm.Power = spec.Running
+	s.crashedUpdate(t, vm, s.Stride, func() bool { return s.Guest(t, vm.UUID).Memory == s.Memory })
+}
+
+func (s *suite) crashUpdateOff(t *testing.T) {
+	vm, odd := s.crashVM(), false
+	s.crashedUpdate(t, vm, 1, func() bool { odd = !odd; return odd })
+}
+
+// crashedUpdate changes the VM to and fro, so that each round has something to
+// do; small says whether it is at its first definition now.
+func (s *suite) crashedUpdate(t *testing.T, vm spec.VM, stride int, small func() bool) {
 	s.dropLater(t, vm.UUID)
 	want := s.whole(t, vm)
 	memory, cpus := vm.Memory, vm.CPUs
-	edit := func() { // to and fro, so that each round has something to do
-		if vm.Memory, vm.CPUs, vm.Description = memory, cpus, ""; s.Guest(t, vm.UUID).Memory == memory {
+	edit := func() {
+		if vm.Memory, vm.CPUs, vm.Description = memory, cpus, ""; small() {
 			vm.Memory, vm.CPUs, vm.Description = memory*3/2, cpus+1, "changed"
 		}
 	}
-	s.everywhere(t, edit, func(d driver.Driver) error { _, err := update(t, d, vm, hard); return err }, func(n int) {
+	s.everywhere(t, 0, stride, edit, func(d driver.Driver) error { _, err := update(t, d, vm, hard); return err }, func(n int) {
 		info, err := update(t, s.drv, vm, hard)
 		if err != nil {
 			t.Errorf("UpdateVM after a crash after %d calls = %v", n, err)
@@ -126,7 +145,7 @@ func (s *suite) crashUpdate(t *testing.T) {
 		}
 		s.reads(t, "UpdateVM", info, vm)
 		s.same(t, "after the second update", want)
-		if g := s.Guest(t, vm.UUID); g.Memory != vm.Memory {
+		if g := s.Guest(t, vm.UUID); g.Start != "" && g.Memory != vm.Memory {
 			t.Errorf("after a crash after %d calls and another update the guest runs with %s, and its definition says %s", n, g.Memory, vm.Memory)
 		}
 	})
@@ -134,7 +153,6 @@ func (s *suite) crashUpdate(t *testing.T) {
 
 func (s *suite) crashDisks(t *testing.T) {
 	vm := s.crashVM()
-	vm.Power = spec.Stopped
 	s.dropLater(t, vm.UUID)
 	count := len(s.whole(t, vm))
 	odd := false
@@ -145,7 +163,7 @@ func (s *suite) crashDisks(t *testing.T) {
 		}
 		vm.Disks = map[string]spec.Disk{"root": {Size: 4 * spec.MiB}, key: {Size: 4 * spec.MiB}}
 	}
-	s.everywhere(t, edit, func(d driver.Driver) error { _, err := update(t, d, vm, hard); return err }, func(n int) {
+	s.everywhere(t, 0, 1, edit, func(d driver.Driver) error { _, err := update(t, d, vm, hard); return err }, func(n int) {
 		info, err := update(t, s.drv, vm, hard)
 		if err != nil {
 			t.Errorf("UpdateVM after a crash after %d calls = %v", n, err)
@@ -168,9 +186,8 @@ func (s *suite) crashDisks(t *testing.T) {
 
 func (s *suite) crashDelete(t *testing.T) {
 	vm := s.crashVM()
-	vm.Power = spec.Stopped
 	s.dropLater(t, vm.UUID)
-	s.everywhere(t, func() { s.whole(t, vm) }, func(d driver.Driver) error { return d.DeleteVM(t.Context(), vm.UUID) }, func(n int) {
+	s.everywhere(t, 0, 1, func() { s.whole(t, vm) }, func(d driver.Driver) error { return d.DeleteVM(t.Context(), vm.UUID) }, func(n int) {
 		if err := s.drv.DeleteVM(t.Context(), vm.UUID); err != nil {
 			t.Errorf("DeleteVM after a crash after %d calls = %v", n, err)
 		}
@@ -183,7 +200,7 @@ func (s *suite) crashVolume(t *testing.T) {
 	if s.caps.VolumeUpload && s.caps.HasVolumeFormat(spec.FormatRaw) {
 		v.Format, v.Size, v.Source = spec.FormatRaw, 4*spec.MiB, &spec.Source{File: s.source(t, 1<<20)}
 	}
-	s.everywhere(t, nil, func(d driver.Driver) error { _, err := d.CreateVolume(t.Context(), v); return err }, func(n int) {
+	s.everywhere(t, 0, 1, nil, func(d driver.Driver) error { _, err := d.CreateVolume(t.Context(), v); return err }, func(n int) {
 		info, err := s.drv.CreateVolume(t.Context(), v)
 		if err != nil {
 			t.Errorf("CreateVolume after a crash after %d calls = %v", n, err)
@@ -206,7 +223,7 @@ func (s *suite) crashGrow(t *testing.T) {
 	if s.without(t, s.caps.VolumeGrow, "size", func() error { return s.drv.GrowVolume(t.Context(), v.ID, 2*size) }) {
 		return
 	}
-	s.everywhere(t, func() { size += spec.MiB }, func(d driver.Driver) error { return d.GrowVolume(t.Context(), v.ID, size) }, func(n int) {
+	s.everywhere(t, 0, 1, func() { size += spec.MiB }, func(d driver.Driver) error { return d.GrowVolume(t.Context(), v.ID, size) }, func(n int) {
 		if err := s.drv.GrowVolume(t.Context(), v.ID, size); err != nil {
 			t.Errorf("GrowVolume after a crash after %d calls = %v", n, err)
 		}
@@ -226,7 +243,7 @@ func (s *suite) crashVolumeDelete(t *testing.T) {
 		}
 		id = info.ID
 	}
-	s.everywhere(t, before, func(d driver.Driver) error { return d.DeleteVolume(t.Context(), id) }, func(n int) {
+	s.everywhere(t, 0, 1, before, func(d driver.Driver) error { return d.DeleteVolume(t.Context(), id) }, func(n int) {
 		if err := s.drv.DeleteVolume(t.Context(), id); err != nil {
 			t.Errorf("DeleteVolume after a crash after %d calls = %v", n, err)
 		}
@@ -255,9 +272,9 @@ func (s *suite) crashNetwork(t *testing.T) {
 		}
 		s.nothingLeft(t)
 	}
-	s.everywhere(t, nil, func(d driver.Driver) error { _, err := d.CreateNetwork(t.Context(), n); return err }, func(int) {
+	s.everywhere(t, 0, 1, nil, func(d driver.Driver) error { _, err := d.CreateNetwork(t.Context(), n); return err }, func(int) {
 		again()
 		drop()
 	})
-	s.everywhere(t, again, func(d driver.Driver) error { return d.DeleteNetwork(t.Context(), n.UUID) }, func(int) { drop() })
+	s.everywhere(t, 0, 1, again, func(d driver.Driver) error { return d.DeleteNetwork(t.Context(), n.UUID) }, func(int) { drop() })
 }

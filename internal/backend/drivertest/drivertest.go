@@ -13,16 +13,12 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/novacron/terraform-provider-novacron/internal/backend/driver"
 	"github.com/novacron/terraform-provider-novacron/internal/change"
@@ -46,8 +42,14 @@ type Harness struct {
 	// still do, it cannot.
 	CrashAfter func(t testing.TB, n int) driver.Driver
 
-	// Stride is how many calls lie between two crashes that are tried; 0 is 1.
+	// Stride is how many calls lie between two crashes that are tried where each
+	// costs the start of a guest; 0 is 1. Elsewhere every call is tried.
 	Stride int
+
+	// Mock says that the platform is a mock itself: its guests obey at once
+	// without being there, and its networks know neither who is on them nor that
+	// their ranges overlap.
+	Mock bool
 
 	// Leftovers names everything on the platform whose name carries the prefix:
 	// VMs, volumes, networks.
@@ -75,6 +77,9 @@ func Run(t *testing.T, h Harness) {
 	}
 	h.Stride = max(h.Stride, 1)
 	s := &suite{Harness: h}
+	s.Leftovers = func(t testing.TB) []string { // not those of a test that failed before
+		return slices.DeleteFunc(h.Leftovers(t), func(name string) bool { return slices.Contains(s.before, name) })
+	}
 	s.drv = h.Open(t)
 	s.caps = s.drv.Capabilities()
 	t.Cleanup(func() {
@@ -92,6 +97,7 @@ func Run(t *testing.T, h Harness) {
 		t.Run(room.name, func(t *testing.T) {
 			for _, c := range room.tests {
 				t.Run(c.name, func(t *testing.T) {
+					s.before = h.Leftovers(t)
 					t.Cleanup(func() { s.nothingLeft(t) })
 					c.f(s, t)
 				})
@@ -108,8 +114,9 @@ type test struct {
 
 type suite struct {
 	Harness
-	drv  driver.Driver
-	caps spec.Capabilities
+	drv    driver.Driver
+	caps   spec.Capabilities
+	before []string // what was there when the test began
 }
 
 func driverTests() []test {
@@ -202,134 +209,6 @@ func (s *suite) nothingLeft(t *testing.T) {
 	}
 }
 
-// vmSpec returns a VM that is off, has no devices, and costs next to nothing.
-func (s *suite) vmSpec(name string) spec.VM {
-	name = s.Prefix + name
-	return spec.VM{
-		UUID: spec.Identity(s.Prefix, "vm", name), Owner: s.Prefix + "owner", Name: name,
-		CPUs: 1, Memory: s.Memory, Power: spec.Stopped,
-	}
-}
-
-// vm makes a VM that goes when the test ends.
-func (s *suite) vm(t *testing.T, name string, edit func(*spec.VM)) (spec.VM, spec.VMInfo) {
-	t.Helper()
-	vm := s.vmSpec(name)
-	edit(&vm)
-	s.dropLater(t, vm.UUID)
-	info, err := s.drv.CreateVM(t.Context(), vm)
-	if err != nil {
-		t.Fatalf("CreateVM(%q) = %v", vm.Name, err)
-	}
-	return vm, info
-}
-
-// dropLater removes the VM when the test ends.
-func (s *suite) dropLater(t *testing.T, id string) {
-	t.Cleanup(func() { s.dropVM(t, id) })
-}
-
-// dropVM powers the VM off and deletes it, if it is there.
-func (s *suite) dropVM(t *testing.T, id string) {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	if err := s.drv.StopVM(ctx, id, spec.Shutdown{Force: true}); err != nil && fault.KindOf(err) != fault.NotFound {
-		t.Errorf("StopVM(%s) = %v", id, err)
-	}
-	if err := s.drv.DeleteVM(ctx, id); err != nil {
-		t.Errorf("DeleteVM(%s) = %v", id, err)
-	}
-}
-
-// volSpec returns a small empty volume.
-func (s *suite) volSpec(name string) spec.Volume {
-	name = s.Prefix + name
-	return spec.Volume{
-		UUID: spec.Identity(s.Prefix, "volume", name), Owner: s.Prefix + "owner", Name: name,
-		Size: 4 * spec.MiB, Format: s.format(),
-	}
-}
-
-// volume makes a volume that goes when the test ends.
-func (s *suite) volume(t *testing.T, name string, edit func(*spec.Volume)) (spec.Volume, spec.VolumeInfo) {
-	t.Helper()
-	v := s.volSpec(name)
-	edit(&v)
-	info, err := s.drv.CreateVolume(t.Context(), v)
-	if err != nil {
-		t.Fatalf("CreateVolume(%q) = %v", v.Name, err)
-	}
-	s.dropVolumeLater(t, info.ID)
-	return v, info
-}
-
-func (s *suite) dropVolumeLater(t *testing.T, id string) {
-	t.Cleanup(func() {
-		if err := s.drv.DeleteVolume(context.WithoutCancel(t.Context()), id); err != nil {
-			t.Errorf("DeleteVolume(%s) = %v", id, err)
-		}
-	})
-}
-
-// netSpec returns a network in the first /28 of the harness's range.
-func (s *suite) netSpec(name string) spec.Network {
-	name = s.Prefix + name
-	n := spec.Network{
-		UUID: spec.Identity(s.Prefix, "network", name), Owner: s.Prefix + "owner", Name: name,
-		CIDR: netip.PrefixFrom(s.CIDR.Addr(), 28), DHCP: true,
-	}
-	if len(s.caps.NetworkModes) > 0 {
-		n.Mode = s.caps.NetworkModes[0]
-		if s.caps.HasNetworkMode(spec.ModeIsolated) {
-			n.Mode = spec.ModeIsolated
-		}
-	}
-	return n
-}
-
-// network makes a network that goes when the test ends.
-func (s *suite) network(t *testing.T, name string, edit func(*spec.Network)) (spec.Network, spec.NetworkInfo) {
-	t.Helper()
-	n := s.netSpec(name)
-	edit(&n)
-	t.Cleanup(func() {
-		if err := s.drv.DeleteNetwork(context.WithoutCancel(t.Context()), n.UUID); err != nil {
-			t.Errorf("DeleteNetwork(%s) = %v", n.Name, err)
-		}
-	})
-	info, err := s.drv.CreateNetwork(t.Context(), n)
-	if err != nil {
-		t.Fatalf("CreateNetwork(%q) = %v", n.Name, err)
-	}
-	return n, info
-}
-
-// format is one that the target has, qcow2 if it can.
-func (s *suite) format() string {
-	if s.caps.HasVolumeFormat(spec.FormatQCOW2) || len(s.caps.VolumeFormats) == 0 {
-		return spec.FormatQCOW2
-	}
-	return s.caps.VolumeFormats[0]
-}
-
-// pool is the pool of volumes that name none.
-func (s *suite) pool() string {
-	if s.caps.DefaultPool != "" {
-		return s.caps.DefaultPool
-	}
-	return "default"
-}
-
-// source writes a raw image file of the size.
-func (s *suite) source(t *testing.T, size int) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "image.raw")
-	if err := os.WriteFile(path, []byte(strings.Repeat("novacron", size/8)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // without demands that the call is refused because the target lacks a power, and
 // returns whether it does lack it: then there is nothing more to prove.
 func (s *suite) without(t *testing.T, has bool, field string, call func() error) bool {
@@ -342,79 +221,6 @@ func (s *suite) without(t *testing.T, has bool, field string, call func() error)
 		t.Errorf("a power that is not declared: %v (%s at %q), want %s at %q", err, fault.KindOf(err), fault.FieldOf(err), fault.Unsupported, field)
 	}
 	return true
-}
-
-// fails demands an error of the kind at the field.
-func fails(t *testing.T, call string, err error, kind fault.Kind, field string) {
-	t.Helper()
-	if fault.KindOf(err) != kind || fault.FieldOf(err) != field {
-		t.Errorf("%s = %v (%s at %q), want %s at %q", call, err, fault.KindOf(err), fault.FieldOf(err), kind, field)
-	}
-}
-
-// reads demands that the VM that was read is the one that was asked for.
-func (s *suite) reads(t *testing.T, call string, got spec.VMInfo, want spec.VM) {
-	t.Helper()
-	if p := change.VM(got.VM, want); !p.Empty() {
-		t.Errorf("%s: what was read differs from what was asked for: %+v", call, p.Ops)
-	}
-	if diff := cmp.Diff(digested(want), chosen(got.VM, want), cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("%s reads back (-asked for +read):\n%s", call, diff)
-	}
-	if s.Guest(t, want.UUID).Start == "" != (want.Power == spec.Stopped) {
-		t.Errorf("%s says %s, and the guest is %+v", call, want.Power, s.Guest(t, want.UUID))
-	}
-}
-
-// chosen returns got without what want leaves to the platform.
-func chosen(got, want spec.VM) spec.VM {
-	if want.Labels == nil {
-		got.Labels = nil
-	}
-	disks, nics := map[string]spec.Disk{}, map[string]spec.NIC{}
-	for key, d := range got.Disks {
-		w := want.Disks[key]
-		if w.Pool == "" {
-			d.Pool = ""
-		}
-		if w.Bus == "" {
-			d.Bus = ""
-		}
-		if w.Size == 0 {
-			d.Size = 0
-		}
-		disks[key] = d
-	}
-	for key, n := range got.NICs {
-		if want.NICs[key].Model == "" {
-			n.Model = ""
-		}
-		nics[key] = n
-	}
-	if got.Disks = disks; want.Disks == nil {
-		got.Disks = nil
-	}
-	if got.NICs = nics; want.NICs == nil {
-		got.NICs = nil
-	}
-	return digested(got)
-}
-
-// digested returns the VM with its seed as a digest and its MAC addresses known,
-// as a platform tells them.
-func digested(v spec.VM) spec.VM {
-	digest := v.SeedDigest()
-	v.CloudInit, v.SSHKeys = nil, nil
-	if digest != "" {
-		v.CloudInit = &spec.CloudInit{Digest: digest}
-	}
-	nics := map[string]spec.NIC{}
-	for key, n := range v.NICs {
-		n.MAC = v.MACFor(key)
-		nics[key] = n
-	}
-	v.NICs = nics
-	return v
 }
 
 // together makes the calls at once and returns their errors.

@@ -332,6 +332,10 @@ func (s *suite) updateFails(t *testing.T) {
 }
 
 func (s *suite) updateDisobeyed(t *testing.T) {
+	if s.Mock {
+		t.Log("every guest of a mock obeys: nothing to prove")
+		return
+	}
 	vm, _ := s.vm(t, "stubborn", func(v *spec.VM) { v.Power = spec.Running })
 	before := s.Guest(t, vm.UUID)
 	want := vm
