@@ -275,6 +275,10 @@ func names(rs []*reading) string {
 
 // inParallel runs the functions, inFlight at a time, and returns when all have.
 func inParallel(work []func()) {
+	if len(work) == 1 {
+		work[0]()
+		return
+	}
 	next := make(chan func())
 	var wg sync.WaitGroup
 	for range min(inFlight, len(work)) {

@@ -210,3 +210,39 @@ func openFiles(t *testing.T) int {
 	}
 	return len(es)
 }
+
+func TestASessionHostIsCollectedAsFarAsItKnowsItself(t *testing.T) {
+	h, err := lab.StartSession(t.Context(), lab.HostOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	dir := h.Dir
+	def, disk := filepath.Join(dir, "s.xml"), filepath.Join(dir, "s.img")
+	if err := errors.Join(os.WriteFile(disk, make([]byte, 1<<20), 0o666), os.WriteFile(def, fmt.Appendf(nil, tinyGuest, "s", disk), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if cred := h.Credential(); cred != nil {
+		if err := os.Chown(disk, int(cred.Uid), int(cred.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.Virsh(t.Context(), "create", "--paused", def); err != nil {
+		t.Fatal(err)
+	}
+	c := newReal(t, h, 5*time.Second)
+	b, _, err := gatherReal(t.Context(), c)
+	if err != nil {
+		t.Fatalf("Gather = %v", err)
+	}
+	b.check(t, "novacron_domain", []string{"domain=s"}, map[string]any{"state": "paused", "active": int64(1)})
+	b.check(t, "novacron_block", []string{"domain=s", "device=vda"}, map[string]any{"capacity_bytes": uint64(1 << 20)})
+	b.check(t, "novacron_host", nil, map[string]any{"up": int64(1), "domains": uint64(1), "vcpus_committed": uint64(1)})
+	if got := b.value("novacron_net", "rx_bytes"); got != nil {
+		t.Errorf("an interface in user mode has rx_bytes = %v, want none", got)
+	}
+}

@@ -18,7 +18,7 @@ type column struct {
 	rate    string // the field of its rate per second; "" means none is sent
 }
 
-// table describes the objects of one kind; at most 32 columns.
+// table describes the objects of one kind; at most 16 columns.
 type table []column
 
 // index returns the column of libvirt's name, or -1.
@@ -34,8 +34,8 @@ func (t table) index(param string) int {
 // row is one reading of one object: a value for each column that libvirt sent.
 // The zero value is empty.
 type row struct {
-	vals [32]uint64
-	has  uint32
+	vals [16]uint64
+	has  uint16
 }
 
 func (r *row) set(i int, v uint64) {
@@ -72,11 +72,11 @@ func (t table) put(r *row, param string, value any) {
 // meter turns the readings of one object into rates. The zero value is ready;
 // it belongs to one object during one life of its domain.
 type meter struct {
-	rates [32]sample.Rate
+	rates [16]sample.Rate
 }
 
 // steps are the rates since the last reading, NaN where there is none.
-type steps [32]float64
+type steps [16]float64
 
 func (m *meter) next(at time.Time, t table, r *row) (out steps) {
 	for i := range t {
@@ -92,8 +92,12 @@ func (m *meter) next(at time.Time, t table, r *row) (out steps) {
 	return out
 }
 
-// fields splits a reading into its counters and its gauges with the rates.
+// fields splits a reading into its counters and its gauges with the rates; both
+// have room for a few more.
 func (t table) fields(r *row, s *steps) (counters, gauges []sample.Field) {
+	const more = 6
+	n := bits.OnesCount16(r.has)
+	counters, gauges = make([]sample.Field, 0, n), make([]sample.Field, 0, n+more)
 	for i := range t {
 		v, ok := r.get(i)
 		if !ok {

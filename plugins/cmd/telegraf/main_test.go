@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -92,6 +93,65 @@ func TestTheAgentCollectsFromARealHostAndFlushesWhenItIsTold(t *testing.T) {
 	if strings.Contains(log.String(), "E! ") {
 		t.Errorf("the agent complained:\n%s", &log)
 	}
+}
+
+// external is the pipeline of a stock Telegraf: our plugins behind execd.
+const external = `[agent]
+  interval = "1s"
+  flush_interval = "1s"
+  omit_hostname = true
+[[inputs.execd]]
+  command = [%[1]q, "--config", %[2]q]
+  signal = "STDIN"
+  data_format = "influx"
+[[processors.execd]]
+  command = [%[1]q, "--config", %[3]q]
+  namepass = ["novacron_host"]
+[[outputs.file]]
+  files = [%[4]q]
+`
+
+func TestTheExternalPluginsWorkBehindExecd(t *testing.T) {
+	h := lab.ForTest(t)
+	dir := t.TempDir()
+	bin, in, proc, conf, out := filepath.Join(dir, "novacron-telegraf"), filepath.Join(dir, "in.conf"), filepath.Join(dir, "proc.conf"), filepath.Join(dir, "a.conf"), filepath.Join(dir, "out")
+	if b, err := exec.Command("go", "build", "-o", bin, "../novacron-telegraf").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, b)
+	}
+	if err := errors.Join(os.WriteFile(in, fmt.Appendf(nil, "[[inputs.novacron]]\n  uris = [%q]\n", h.URI()), 0o644),
+		os.WriteFile(proc, []byte("[[processors.novacron]]\n"), 0o644),
+		os.WriteFile(conf, fmt.Appendf(nil, external, bin, in, proc, out), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := program(t.Context(), "--config", conf)
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitText(t, out, "novacron_host,", "up=1i", "novacron_collector,", "novacron_anomaly,")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v, want exit 0; log:\n%s", err, &log)
+	}
+}
+
+// awaitText waits until a file has all of these in it.
+func awaitText(t *testing.T, path string, want ...string) {
+	t.Helper()
+	var text string
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		b, _ := os.ReadFile(path) // may not be there yet
+		text = string(b)
+		missing := slices.DeleteFunc(slices.Clone(want), func(w string) bool { return strings.Contains(text, w) })
+		if len(missing) == 0 {
+			return
+		}
+		want = missing
+	}
+	t.Fatalf("%s lacks %q after 30 s:\n%s", path, want, text)
 }
 
 func TestASIGHUPLoadsTheConfigurationAnew(t *testing.T) {
