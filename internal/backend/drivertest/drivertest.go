@@ -58,6 +58,12 @@ type Harness struct {
 	// Guest looks at the VM from outside the driver.
 	Guest func(t testing.TB, uuid string) Guest
 
+	// Seed returns what identifies the contents of the VM's seed on the platform,
+	// and Forwards the ports of the host that lead into the running guest, sorted.
+	// Nil where the platform does not let anybody look.
+	Seed     func(t testing.TB, uuid string) string
+	Forwards func(t testing.TB, uuid string) []uint16
+
 	// Boot is a guest that takes DHCP leases and obeys shutdown requests; nil
 	// when the platform has none to boot. BootTime is how long it may take.
 	Boot     *spec.DirectBoot

@@ -119,12 +119,29 @@ func (s *suite) updateForward(t *testing.T) {
 	if err := create(); err != nil {
 		t.Fatalf("CreateVM = %v", err)
 	}
+	vm0 := vm
 	vm.NICs = map[string]spec.NIC{"lan": {Forward: map[uint16]uint16{freePort(t): 22, freePort(t): 80}}}
+	s.leads(t, "after the create", vm0)
 	before, after := s.updated(t, vm, change.Live)
 	runsOn(t, before, after)
+	s.leads(t, "after the update", vm)
 	vm.NICs = map[string]spec.NIC{"lan": {}}
 	before, after = s.updated(t, vm, change.Live)
 	runsOn(t, before, after)
+	s.leads(t, "after the ports went", vm)
+}
+
+// leads demands that the ports that the VM forwards, and no others, lead into
+// its guest.
+func (s *suite) leads(t *testing.T, when string, vm spec.VM) {
+	t.Helper()
+	if s.Forwards == nil {
+		return
+	}
+	want := slices.Sorted(maps.Keys(vm.NICs["lan"].Forward))
+	if got := s.Forwards(t, vm.UUID); !slices.Equal(got, want) {
+		t.Errorf("%s the ports %v lead into the guest, want %v", when, got, want)
+	}
 }
 
 // freePort returns a TCP port that nobody listens on.
@@ -256,8 +273,12 @@ func (s *suite) updateSeed(t *testing.T) {
 	if err := create(); err != nil {
 		t.Fatalf("CreateVM = %v", err)
 	}
+	one := s.seedOf(t, vm)
 	vm.SSHKeys = []string{"ssh-ed25519 AAAA two"}
 	s.updated(t, vm, change.None)
+	if two := s.seedOf(t, vm); s.Seed != nil && (two == one || two == "") {
+		t.Errorf("the seed is %q after its update, as before", two)
+	}
 	if got := s.Leftovers(t); len(got) != 2 {
 		t.Errorf("Leftovers() = %q; want the VM and one seed", got)
 	}
@@ -268,6 +289,15 @@ func (s *suite) updateSeed(t *testing.T) {
 	}
 	vm.CloudInit = &spec.CloudInit{UserData: "#cloud-config\n"}
 	s.updated(t, vm, change.None)
+}
+
+// seedOf returns what identifies the VM's seed, where one can look.
+func (s *suite) seedOf(t *testing.T, vm spec.VM) string {
+	t.Helper()
+	if s.Seed == nil {
+		return ""
+	}
+	return s.Seed(t, vm.UUID)
 }
 
 func (s *suite) updateNil(t *testing.T) {

@@ -60,14 +60,24 @@ func harness(d *simvm.Driver) drivertest.Harness {
 			all := slices.Concat(vms, volumes, networks)
 			return slices.DeleteFunc(all, func(name string) bool { return !strings.Contains(name, prefix) })
 		},
-		Guest: func(t testing.TB, uuid string) drivertest.Guest {
-			info, err := d.Again(nil).VM(t.Context(), uuid)
+		Seed: func(t testing.TB, uuid string) string {
+			digest, err := d.Hand().Seed(name(t, d, uuid))
 			if err != nil {
-				t.Fatalf("VM(%s) = %v", uuid, err)
+				t.Fatalf("Seed = %v", err)
 			}
-			boots, memory, err := d.Hand().Guest(info.Name)
+			return digest
+		},
+		Forwards: func(t testing.TB, uuid string) []uint16 {
+			ports, err := d.Hand().Forwards(name(t, d, uuid))
 			if err != nil {
-				t.Fatalf("Guest(%q) = %v", info.Name, err)
+				t.Fatalf("Forwards = %v", err)
+			}
+			return ports
+		},
+		Guest: func(t testing.TB, uuid string) drivertest.Guest {
+			boots, memory, err := d.Hand().Guest(name(t, d, uuid))
+			if err != nil {
+				t.Fatalf("Guest = %v", err)
 			}
 			g := drivertest.Guest{Memory: memory}
 			if memory > 0 {
@@ -76,4 +86,14 @@ func harness(d *simvm.Driver) drivertest.Harness {
 			return g
 		},
 	}
+}
+
+// name returns the name of the VM with the UUID.
+func name(t testing.TB, d *simvm.Driver, uuid string) string {
+	t.Helper()
+	info, err := d.Again(nil).VM(t.Context(), uuid)
+	if err != nil {
+		t.Fatalf("VM(%s) = %v", uuid, err)
+	}
+	return info.Name
 }

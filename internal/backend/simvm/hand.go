@@ -2,6 +2,8 @@ package simvm
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
@@ -120,6 +122,35 @@ func (h Hand) Guest(name string) (boots int, memory spec.Size, err error) {
 		}
 	})
 	return boots, memory, err
+}
+
+// Forwards returns the ports of the host that lead into the running guest.
+func (h Hand) Forwards(name string) (ports []uint16, err error) {
+	err = h.onVM("Forwards", name, func(v *vm) {
+		if v.Guest == nil {
+			return
+		}
+		for _, n := range v.Guest.Hardware.NICs {
+			ports = append(ports, slices.Collect(maps.Keys(n.Forward))...)
+		}
+	})
+	slices.Sort(ports)
+	return ports, err
+}
+
+// Seed returns the digest of what is written in the VM's seed, "" without one.
+func (h Hand) Seed(name string) (digest string, err error) {
+	err = h.do("Seed", func(p *platform) error {
+		v := p.vmNamed(name)
+		if v == nil {
+			return fault.Errorf(fault.NotFound, "there is no VM %q", name)
+		}
+		if vol := p.Volumes[v.Seed]; vol != nil {
+			digest = vol.UUID
+		}
+		return nil
+	})
+	return digest, err
 }
 
 // Inventory returns the names of all VMs, volumes (by id) and networks.
