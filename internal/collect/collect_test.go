@@ -137,6 +137,18 @@ func TestADomainWhoseMonitorIsBusyForAMomentIsNotHung(t *testing.T) {
 	})
 }
 
+func TestADomainWithoutDisksIsNotBusyWhenOnlyDisksAreAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, Options{Groups: []Group{Block}})
+		for k := range r.h.domains[0].params {
+			if strings.HasPrefix(k, "block.") {
+				delete(r.h.domains[0].params, k)
+			}
+		}
+		r.mustGather().check(t, "novacron_collector", nil, map[string]any{"domains_busy": uint64(0), "domains": uint64(1)})
+	})
+}
+
 func TestAHostThatIsDownIsReportedAndComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1, Options{})

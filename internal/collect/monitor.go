@@ -87,8 +87,8 @@ func (g *gather) askControl(ctx context.Context, r *reading) {
 // judge looks at the domains of which only half an answer came, or none: their
 // process hangs, or somebody else used the monitor just then.
 func (g *gather) judge(ctx context.Context, targets []*reading, groups libvirt.DomainStatsTypes) {
-	tells := groups&(libvirt.DomainStatsBalloon|libvirt.DomainStatsBlock) != 0
 	for _, r := range targets {
+		tells := groups&libvirt.DomainStatsBalloon != 0 || groups&libvirt.DomainStatsBlock != 0 && len(r.disks) > 0
 		switch {
 		case r.monitor:
 			r.stuck = control{}
