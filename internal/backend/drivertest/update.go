@@ -32,6 +32,7 @@ func updateTests() []test {
 		{"a disk does not shrink, and nothing else of that update is done", (*suite).updateShrink},
 		{"an update does not replace a VM", (*suite).updateReplace},
 		{"an update that fails leaves the last good definition and the guest running", (*suite).updateFails},
+		{"an update after which the VM does not start is taken back", (*suite).updateDoesNotStart},
 		{"a guest that does not obey keeps its definition and runs on", (*suite).updateDisobeyed},
 	}
 }
@@ -355,6 +356,29 @@ func (s *suite) updateFails(t *testing.T) {
 	s.isNow(t, vm)
 	if after := s.Guest(t, vm.UUID); after.Start == "" || after.Memory != before.Memory {
 		t.Errorf("guest before %+v, after %+v; want it running with the same memory", before, after)
+	}
+	if got := s.Leftovers(t); len(got) != 2 {
+		t.Errorf("Leftovers() = %q; want the VM and its disk", got)
+	}
+}
+
+func (s *suite) updateDoesNotStart(t *testing.T) {
+	if s.Mock {
+		t.Log("every VM of a mock starts: nothing to prove")
+		return
+	}
+	vm, _ := s.vm(t, "huge", func(v *spec.VM) {
+		v.Power, v.Disks = spec.Running, map[string]spec.Disk{"root": {Size: 4 * spec.MiB}}
+	})
+	before := s.Guest(t, vm.UUID)
+	want := vm
+	want.Memory = tooMuch
+	want.Disks = map[string]spec.Disk{"root": {Size: 4 * spec.MiB}, "new": {Size: 4 * spec.MiB}}
+	_, err := update(t, s.drv, want, hard)
+	notStarted(t, "UpdateVM", err)
+	s.isNow(t, vm)
+	if after := s.Guest(t, vm.UUID); after.Start == "" || after.Memory != before.Memory {
+		t.Errorf("guest before %+v, after %+v; want it running again with the same memory", before, after)
 	}
 	if got := s.Leftovers(t); len(got) != 2 {
 		t.Errorf("Leftovers() = %q; want the VM and its disk", got)

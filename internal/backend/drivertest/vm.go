@@ -24,6 +24,7 @@ func vmTests() []test {
 		{"creating a VM again with another definition brings it to that one", (*suite).createdAgainOther},
 		{"a name that another identity has is a conflict, and its VM is not touched", (*suite).nameTaken},
 		{"a reference to what does not exist is not found at its field, and nothing is left", (*suite).badReference},
+		{"a VM that does not start leaves nothing", (*suite).doesNotStart},
 		{"owned disks are named after the VM, are in use, and go with it", (*suite).ownedDisks},
 		{"a volume that the VM only uses stays", (*suite).usedVolume},
 		{"an overlay is as large as its backing volume unless it is asked to be larger", (*suite).overlay},
@@ -203,6 +204,32 @@ func (s *suite) badReference(t *testing.T) {
 			fails(t, "CreateVM with a bad "+c.field, create(), fault.NotFound, c.field)
 		}
 		s.nothingLeft(t)
+	}
+}
+
+// tooMuch is more memory than any host gives a guest.
+const tooMuch = 1024 * spec.TiB
+
+func (s *suite) doesNotStart(t *testing.T) {
+	if s.Mock {
+		t.Log("every VM of a mock starts: nothing to prove")
+		return
+	}
+	vm := s.vmSpec("huge")
+	vm.Power, vm.Memory = spec.Running, tooMuch
+	vm.Disks = map[string]spec.Disk{"root": {Size: 4 * spec.MiB}}
+	s.dropLater(t, vm.UUID)
+	_, err := s.drv.CreateVM(t.Context(), vm)
+	notStarted(t, "CreateVM", err)
+	s.nothingLeft(t)
+}
+
+// notStarted demands an error of a kind that does not mislead.
+func notStarted(t *testing.T, call string, err error) {
+	t.Helper()
+	switch k := fault.KindOf(err); k {
+	case "", fault.NotFound, fault.Unavailable, fault.Busy, fault.Canceled, fault.Conflict:
+		t.Errorf("%s with %s of memory = %v (%s): that is not what is wrong", call, tooMuch, err, k)
 	}
 }
 
