@@ -130,7 +130,7 @@ func (c *Client) Stats() Stats {
 }
 
 // Close cuts every connection. Calls that run fail, as do later ones, with
-// fault.Canceled. Closing twice is fine.
+// fault.Unavailable. Closing twice is fine.
 func (c *Client) Close() error {
 	c.close()
 	c.pool.close()
@@ -164,7 +164,7 @@ func (c *Client) Do(ctx context.Context, f func(l *libvirt.Libvirt) error) error
 func (c *Client) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(c.closed, func() {
-		cancel(fault.Errorf(fault.Canceled, "the connection to %s was closed by its owner", c.uri))
+		cancel(fault.Errorf(fault.Unavailable, "the connection to %s was closed by its owner", c.uri))
 	})
 	return ctx, func() { stop(); cancel(nil) }
 }

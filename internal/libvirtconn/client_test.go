@@ -330,9 +330,9 @@ func TestClosedClient(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Errorf("Close() = %v", err)
 	}
-	wantKind(t, "the running Do", <-done, fault.Canceled, "closed by its owner")
-	wantKind(t, "a later Do", c.Do(ctx, version), fault.Canceled, "closed by its owner")
-	wantKind(t, "a later Stream", c.Stream(ctx, version), fault.Canceled, "closed by its owner")
+	wantKind(t, "the running Do", <-done, fault.Unavailable, "closed by its owner")
+	wantKind(t, "a later Do", c.Do(ctx, version), fault.Unavailable, "closed by its owner")
+	wantKind(t, "a later Stream", c.Stream(ctx, version), fault.Unavailable, "closed by its owner")
 	if err := c.Close(); err != nil {
 		t.Errorf("the second Close() = %v", err)
 	}

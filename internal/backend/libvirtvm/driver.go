@@ -37,6 +37,7 @@ type Driver struct {
 	warnings []string
 
 	poolMu sync.Mutex // one goroutine at a time makes or starts a pool
+	busy   locks      // one goroutine at a time creates or updates a VM or volume
 }
 
 var _ driver.Driver = (*Driver)(nil)
@@ -96,6 +97,10 @@ func (d *Driver) Check(ctx context.Context) ([]string, error) {
 	if _, err := d.platform(ctx); err != nil {
 		return nil, err
 	}
+	err := d.conn.Do(ctx, func(l *libvirt.Libvirt) error { _, err := l.ConnectGetLibVersion(); return err })
+	if err != nil {
+		return nil, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.warnings, nil
@@ -111,10 +116,6 @@ func (d *Driver) platform(ctx context.Context) (domxml.Host, error) {
 	}
 	h := domxml.Host{VirtType: "test"}
 	if d.conn.URI().Driver == "test" {
-		err := d.conn.Do(ctx, func(l *libvirt.Libvirt) error { _, err := l.ConnectGetLibVersion(); return err })
-		if err != nil {
-			return h, err
-		}
 		d.host = &h
 		return h, nil
 	}

@@ -115,27 +115,33 @@ func addAddresses(p *domxml.Parsed, source string, ifaces []libvirt.DomainInterf
 
 // inUse reports whether the running domain still has the volume open: it took
 // its disks from the definition it was started with.
-func inUse(l *libvirt.Libvirt, dom libvirt.Domain, id string) bool {
+func inUse(l *libvirt.Libvirt, dom libvirt.Domain, id string) (bool, error) {
+	active, err := l.DomainIsActive(dom)
+	if err != nil || active == 0 {
+		return false, err
+	}
 	poolName, name, _ := spec.SplitVolumeID(id)
 	pool, err := l.StoragePoolLookupByName(poolName)
 	if err != nil {
-		return false
+		return false, err
 	}
 	vol, err := findVolume(l, pool, name)
 	if err != nil || vol == nil {
-		return false
+		return false, err
 	}
-	active, err := l.DomainIsActive(dom)
-	if err != nil || active == 0 {
-		return false
+	v, err := describe(l, *vol)
+	if err != nil {
+		return false, err
 	}
 	doc, err := l.DomainGetXMLDesc(dom, 0)
 	if err != nil {
-		return true
+		return false, err
 	}
 	live, err := domxml.Parse(doc)
 	if err != nil {
-		return true
+		return false, err
 	}
-	return slices.ContainsFunc(live.Domain.Devices.Disks, func(el libvirtxml.DomainDisk) bool { return domxml.SourcePath(el) == vol.Key })
+	return slices.ContainsFunc(live.Domain.Devices.Disks, func(el libvirtxml.DomainDisk) bool {
+		return domxml.SourcePath(el) == v.Path
+	}), nil
 }

@@ -33,9 +33,7 @@ func (d *Driver) CreateNetwork(ctx context.Context, n spec.Network) (spec.Networ
 	if err != nil {
 		return spec.NetworkInfo{}, err
 	}
-	info, err := d.Network(ctx, n.UUID)
-	info.Owner = n.Owner
-	return info, err
+	return d.Network(ctx, n.UUID)
 }
 
 // defineNetwork returns the network of the identity; made is whether this call
@@ -50,6 +48,9 @@ func defineNetwork(l *libvirt.Libvirt, n spec.Network) (net libvirt.Network, mad
 		return net, false, err
 	}
 	if other, err := l.NetworkLookupByName(n.Name); err == nil {
+		if other.UUID == uuid {
+			return other, false, nil // a call that was cut short was still under way
+		}
 		return other, false, taken("network", n.Name, other.UUID)
 	}
 	doc, err := domxml.NewNetwork(n)

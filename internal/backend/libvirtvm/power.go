@@ -55,7 +55,7 @@ func (d *Driver) StopVM(ctx context.Context, id string, off spec.Shutdown) error
 		}
 		if !off.Force {
 			err := fault.Errorf(fault.Busy, "the guest did not power off within %s", off.Timeout)
-			return fault.At("shutdown.timeout", fault.WithHint(err, "raise shutdown.timeout, or set shutdown.force = true"))
+			return fault.WithHint(err, "raise shutdown.timeout, or set shutdown.force = true")
 		}
 	}
 	return d.withDomain(ctx, id, func(l *libvirt.Libvirt, dom libvirt.Domain) error {

@@ -83,9 +83,18 @@ func (d *Driver) resolveDisk(ctx context.Context, l *libvirt.Libvirt, vm spec.VM
 	if err != nil {
 		return domxml.Disk{}, err
 	}
-	name := fmt.Sprintf("%s.%s.%s.qcow2", vm.Name, spec.ShortID(vm.UUID), key)
+	name := diskName(vm, key)
 	path, err := volumePath(l, pool, name)
 	return domxml.Disk{Disk: disk, ID: spec.VolumeID(pool.Name, name), Path: path, Format: spec.FormatQCOW2}, err
+}
+
+// diskName returns the name of a disk that the VM owns. One on another backing
+// volume is another disk and so has another name.
+func diskName(vm spec.VM, key string) string {
+	if backing := vm.Disks[key].Backing; backing != "" {
+		key += "-" + spec.ShortID(spec.Identity(vm.UUID, "disk", key, backing))
+	}
+	return fmt.Sprintf("%s.%s.%s.qcow2", vm.Name, spec.ShortID(vm.UUID), key)
 }
 
 // networkName returns the name of the network that ref names, by name or UUID.
@@ -155,7 +164,7 @@ func (d *Driver) makeDisk(ctx context.Context, l *libvirt.Libvirt, id string, di
 		return err
 	}
 	if have != nil {
-		return growTo(l, *have, disk.Size)
+		return d.growFound(l, *have, disk.Size)
 	}
 	size := disk.Size
 	var backing *domxml.Volume
@@ -168,46 +177,44 @@ func (d *Driver) makeDisk(ctx context.Context, l *libvirt.Libvirt, id string, di
 	return createVolume(l, pool, name, spec.FormatQCOW2, size, backing)
 }
 
-// makeSeed renders the seed in memory and uploads it. The guest is off, so one
-// that an interrupted call left half written is written again.
+// makeSeed renders the seed in memory and uploads it, unless an earlier call did.
+// The guest is off: one that was left half written is made anew.
 func (d *Driver) makeSeed(ctx context.Context, vm spec.VM, id string) error {
 	iso, err := cloudinit.Seed(vm)
 	if err != nil {
 		return err
 	}
-	var vol libvirt.StorageVol
+	poolName, name, _ := spec.SplitVolumeID(id)
+	var vol *libvirt.StorageVol
 	err = d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
-		poolName, name, _ := spec.SplitVolumeID(id)
 		pool, err := d.poolNamed(ctx, l, poolName)
 		if err != nil {
 			return err
 		}
-		have, err := findVolume(l, pool, name)
-		if err != nil {
+		done, err := filled(l, pool, name)
+		if err != nil || done {
 			return err
 		}
-		if have != nil {
-			if err := deleteIfThere(l, *have); err != nil {
-				return err
-			}
+		if err := emptied(l, pool, name); err != nil {
+			return err
 		}
 		if err := createVolume(l, pool, name, spec.FormatRaw, spec.Size(len(iso)), nil); err != nil {
 			return err
 		}
-		vol, err = l.StorageVolLookupByName(pool, name)
+		vol, err = findVolume(l, pool, name)
 		return err
 	})
-	if err != nil {
+	if err != nil || vol == nil {
 		return err
 	}
-	return d.conn.Upload(ctx, vol, bytes.NewReader(iso), nil)
-}
-
-// growTo makes a volume that nobody uses at least size large.
-func growTo(l *libvirt.Libvirt, vol libvirt.StorageVol, size spec.Size) error {
-	_, capacity, _, err := l.StorageVolGetInfo(vol)
-	if err != nil || spec.Size(capacity) >= size {
+	if err := d.conn.Upload(ctx, *vol, bytes.NewReader(iso), nil); err != nil {
 		return err
 	}
-	return l.StorageVolResize(vol, uint64(size), 0)
+	return d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
+		pool, err := l.StoragePoolLookupByName(poolName)
+		if err != nil {
+			return err
+		}
+		return deleteNamed(l, pool, name+unfinished)
+	})
 }

@@ -2,7 +2,6 @@ package libvirtvm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -59,7 +58,7 @@ func (d *Driver) update(ctx context.Context, want spec.VM, plan change.Plan, off
 	if err != nil {
 		return spec.VMInfo{}, d.rollBack(ctx, have, old, err)
 	}
-	if err := d.drop(ctx, want, old); err != nil {
+	if err := d.drop(ctx, want.UUID); err != nil {
 		return spec.VMInfo{}, err
 	}
 	return d.VM(ctx, want.UUID)
@@ -83,11 +82,14 @@ func (d *Driver) grow(ctx context.Context, have spec.VMInfo, want spec.VM, plan 
 		if !plan.Changes(field) {
 			continue
 		}
+		if have.Disks[key].Size == 0 {
+			continue // an interrupted call did not get to making it: done while the guest is off
+		}
 		if now := have.Disks[key].Size; want.Disks[key].Size < now {
 			return fault.At(field, fault.Errorf(fault.Invalid, "the disk is %s large and cannot shrink to %s", now, want.Disks[key].Size))
 		}
 		if err := d.GrowVolume(ctx, have.OwnedDisks[key], want.Disks[key].Size); err != nil {
-			return fault.At(field, err)
+			return under("disks."+key, err)
 		}
 	}
 	return nil
@@ -187,7 +189,7 @@ func (d *Driver) rollBack(ctx context.Context, have spec.VMInfo, old *domxml.Par
 	defer cancel()
 	var err error
 	if old != nil {
-		err = d.withDomain(ctx, have.UUID, func(l *libvirt.Libvirt, _ libvirt.Domain) error { return defineDomain(l, old) })
+		err = d.restore(ctx, have.UUID, old)
 	}
 	if err == nil && have.Power == spec.Running {
 		err = d.StartVM(ctx, have.UUID)
@@ -198,25 +200,59 @@ func (d *Driver) rollBack(ctx context.Context, have spec.VMInfo, old *domxml.Par
 	return fmt.Errorf("%w (the last good definition is in force again)", failed)
 }
 
-// drop deletes owned volumes that the VM had and has no more.
-func (d *Driver) drop(ctx context.Context, want spec.VM, old *domxml.Parsed) error {
-	return d.withDomain(ctx, want.UUID, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
+// restore puts the old definition in force again and deletes what only the new
+// one owned.
+func (d *Driver) restore(ctx context.Context, id string, old *domxml.Parsed) error {
+	err := d.withDomain(ctx, id, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
 		doc, err := l.DomainGetXMLDesc(dom, libvirt.DomainXMLInactive)
 		if err != nil {
 			return err
 		}
-		now, err := domxml.Parse(doc)
+		failed, err := domxml.Parse(doc)
 		if err != nil {
 			return err
 		}
-		keep := ownedVolumes(now.Meta)
-		var errs []error
-		for _, id := range ownedVolumes(old.Meta) {
-			if slices.Contains(keep, id) || inUse(l, dom, id) {
-				continue
-			}
-			errs = append(errs, deleteOwned(l, id, dom.Name))
+		if err := old.Drop(failed.Meta.Owned()); err != nil {
+			return err
 		}
-		return errors.Join(errs...)
+		return defineDomain(l, old)
+	})
+	if err != nil {
+		return err
+	}
+	return d.drop(ctx, id)
+}
+
+// drop deletes the volumes that the definition says are still to be deleted. One
+// that is still needed stays noted and is tried again with the next change.
+func (d *Driver) drop(ctx context.Context, id string) error {
+	return d.withDomain(ctx, id, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
+		doc, err := l.DomainGetXMLDesc(dom, libvirt.DomainXMLInactive)
+		if err != nil {
+			return err
+		}
+		p, err := domxml.Parse(doc)
+		if err != nil || len(p.Meta.Drops) == 0 {
+			return err
+		}
+		var keep []domxml.DropRecord
+		for _, r := range p.Meta.Drops {
+			open, err := inUse(l, dom, r.Volume)
+			if err == nil && !open {
+				err = deleteOwned(l, r.Volume, dom.Name)
+			}
+			if open || fault.KindOf(err) == fault.Busy {
+				keep = append(keep, r)
+			} else if err != nil {
+				return err
+			}
+		}
+		p.Meta.Drops = keep
+		meta, err := p.Meta.Marshal()
+		if err != nil {
+			return err
+		}
+		return l.DomainSetMetadata(dom, int32(libvirt.DomainMetadataElement), libvirt.OptString{meta},
+			libvirt.OptString{domxml.MetadataKey}, libvirt.OptString{domxml.MetadataURI}, libvirt.DomainAffectConfig)
 	})
 }

@@ -37,6 +37,33 @@ func (d *Driver) CreateVM(ctx context.Context, vm spec.VM) (spec.VMInfo, error) 
 	if err != nil {
 		return spec.VMInfo{}, err
 	}
+	unlock, err := d.busy.lock(ctx, vm.UUID)
+	if err != nil {
+		return spec.VMInfo{}, err
+	}
+	defer unlock()
+	for range defineTries {
+		if err = d.make(ctx, host, vm); !gone(err) {
+			break
+		}
+	}
+	if err != nil {
+		return spec.VMInfo{}, err
+	}
+	return d.VM(ctx, vm.UUID)
+}
+
+// defineTries is how often a definition is made that is gone a moment later:
+// libvirt loses it when another process defines the same VM at the same time.
+const defineTries = 3
+
+// gone reports whether the VM itself is what was not found.
+func gone(err error) bool {
+	return fault.KindOf(err) == fault.NotFound && fault.FieldOf(err) == ""
+}
+
+// make makes or completes the VM, or leaves nothing that it made.
+func (d *Driver) make(ctx context.Context, host domxml.Host, vm spec.VM) error {
 	made, err := d.define(ctx, host, vm)
 	if err == nil && !made {
 		err = d.adopt(ctx, vm)
@@ -44,13 +71,10 @@ func (d *Driver) CreateVM(ctx context.Context, vm spec.VM) (spec.VMInfo, error) 
 	if err == nil {
 		err = d.finish(ctx, vm)
 	}
-	if err != nil && made {
+	if err != nil && made && !gone(err) {
 		err = d.undo(ctx, vm.UUID, err)
 	}
-	if err != nil {
-		return spec.VMInfo{}, err
-	}
-	return d.VM(ctx, vm.UUID)
+	return err
 }
 
 // refuse answers what the connection cannot do, and files of the host that are
@@ -96,6 +120,9 @@ func (d *Driver) define(ctx context.Context, host domxml.Host, vm spec.VM) (made
 			return err
 		}
 		if other, err := l.DomainLookupByName(vm.Name); err == nil {
+			if other.UUID == uuid {
+				return nil // a call that was cut short was still under way
+			}
 			return taken("VM", vm.Name, other.UUID)
 		}
 		resolved, err := d.resolve(ctx, l, vm)
@@ -126,14 +153,13 @@ func (d *Driver) adopt(ctx context.Context, vm spec.VM) error {
 		return err
 	}
 	if have.Power == spec.Stopped {
-		old, err := d.redefine(ctx, vm, nil)
-		if err != nil {
+		if _, err := d.redefine(ctx, vm, nil); err != nil {
 			return err
 		}
-		return d.drop(ctx, vm, old)
+		return d.drop(ctx, vm.UUID)
 	}
 	if plan := change.VM(have.VM, vm); !plan.Empty() {
-		_, err = d.UpdateVM(ctx, vm, plan, spec.Shutdown{Timeout: adoptOff, Force: true})
+		_, err = d.update(ctx, vm, plan, spec.Shutdown{Timeout: adoptOff, Force: true})
 	}
 	return err
 }
@@ -273,6 +299,9 @@ func readVM(l *libvirt.Libvirt, dom libvirt.Domain) (spec.VMInfo, error) {
 	if err := readSizes(l, p); err != nil {
 		return spec.VMInfo{}, err
 	}
+	if err := readSeed(l, p); err != nil {
+		return spec.VMInfo{}, err
+	}
 	if p.Power == spec.Running {
 		if err := readLive(l, dom, p); err != nil {
 			return spec.VMInfo{}, err
@@ -292,6 +321,27 @@ func readSizes(l *libvirt.Libvirt, p *domxml.Parsed) error {
 		disk := p.Disks[key]
 		disk.Size = size
 		p.Disks[key] = disk
+	}
+	return nil
+}
+
+// readSeed forgets a seed whose volume is missing or half written: that shows as
+// a difference and is mended.
+func readSeed(l *libvirt.Libvirt, p *domxml.Parsed) error {
+	if p.Meta.Seed == nil {
+		return nil
+	}
+	poolName, name, _ := spec.SplitVolumeID(p.Meta.Seed.Volume)
+	pool, err := l.StoragePoolLookupByName(poolName)
+	done := false
+	if err == nil {
+		done, err = filled(l, pool, name)
+	}
+	if err != nil && !is(err, libvirt.ErrNoStoragePool) {
+		return err
+	}
+	if !done {
+		p.CloudInit = nil
 	}
 	return nil
 }
@@ -346,7 +396,7 @@ func (d *Driver) DeleteVM(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		for _, volume := range ownedVolumes(p.Meta) {
+		for _, volume := range append(p.Meta.Owned(), p.Meta.Dropped()...) {
 			if err := deleteOwned(l, volume, dom.Name); err != nil {
 				return err
 			}
@@ -357,24 +407,10 @@ func (d *Driver) DeleteVM(ctx context.Context, id string) error {
 		}
 		return err
 	})
-	if fault.KindOf(err) == fault.NotFound && fault.FieldOf(err) == "" {
+	if gone(err) {
 		return nil
 	}
 	return err
-}
-
-// ownedVolumes returns the ids of the volumes that go with the VM.
-func ownedVolumes(m domxml.Metadata) []string {
-	var ids []string
-	if m.Seed != nil {
-		ids = append(ids, m.Seed.Volume)
-	}
-	for _, r := range m.Disks {
-		if r.Owned {
-			ids = append(ids, r.Volume)
-		}
-	}
-	return ids
 }
 
 // deleteOwned deletes a volume of the domain called owner, unless another needs
@@ -392,8 +428,13 @@ func deleteOwned(l *libvirt.Libvirt, id, owner string) error {
 		return err
 	}
 	vol, err := findVolume(l, pool, name)
-	if err != nil || vol == nil {
+	if err != nil {
 		return err
 	}
-	return deleteUnused(l, *vol, owner)
+	if vol != nil {
+		if err := deleteUnused(l, *vol, owner); err != nil {
+			return err
+		}
+	}
+	return deleteNamed(l, pool, name+unfinished)
 }

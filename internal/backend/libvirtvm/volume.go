@@ -28,28 +28,27 @@ const cleanup = 30 * time.Second
 // identity, the format.
 var ownName = regexp.MustCompile(`^(.+)\.[0-9a-f]{8}\.(qcow2|raw)$`)
 
-// volumeName returns the name in the pool. It carries the identity, since that
-// is the only place for it: what has the name is ours.
-func volumeName(v spec.Volume) string {
-	return fmt.Sprintf("%s.%s.%s", v.Name, spec.ShortID(v.UUID), v.Format)
-}
-
 // CreateVolume makes the volume and fills it from its source.
 func (d *Driver) CreateVolume(ctx context.Context, v spec.Volume) (spec.VolumeInfo, error) {
-	if v.Source != nil && !d.Capabilities().VolumeUpload {
-		return spec.VolumeInfo{}, fault.At("source", fault.Errorf(fault.Unsupported, "no upload: %s", d.Capabilities().Why["VolumeUpload"]))
+	if err := d.refuseVolume(v); err != nil {
+		return spec.VolumeInfo{}, err
 	}
 	src, err := inspect(v)
 	if err != nil {
 		return spec.VolumeInfo{}, err
 	}
+	unlock, err := d.busy.lock(ctx, v.UUID)
+	if err != nil {
+		return spec.VolumeInfo{}, err
+	}
+	defer unlock()
 	var id string
 	err = d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
 		pool, err := d.poolNamed(ctx, l, v.Pool)
 		if err != nil {
 			return err
 		}
-		id = spec.VolumeID(pool.Name, volumeName(v))
+		id = spec.VolumeID(pool.Name, v.OwnName())
 		return d.allocate(ctx, l, pool, v, src)
 	})
 	if err == nil && v.Source != nil {
@@ -61,6 +60,18 @@ func (d *Driver) CreateVolume(ctx context.Context, v spec.Volume) (spec.VolumeIn
 	info, err := d.Volume(ctx, id)
 	info.UUID, info.Owner = v.UUID, v.Owner
 	return info, err
+}
+
+// refuseVolume answers what the connection cannot do.
+func (d *Driver) refuseVolume(v spec.Volume) error {
+	c := d.Capabilities()
+	switch {
+	case !c.HasVolumeFormat(v.Format):
+		return fault.At("format", fault.Errorf(fault.Unsupported, "no volumes of the format %q", v.Format))
+	case v.Source != nil && !c.VolumeUpload:
+		return fault.At("source", fault.Errorf(fault.Unsupported, "no upload: %s", c.Why["VolumeUpload"]))
+	}
+	return nil
 }
 
 // inspect reads the header of the source and refuses what cannot work.
@@ -85,7 +96,7 @@ func inspect(v spec.Volume) (image.Info, error) {
 // allocate makes the empty volume, or finds the one that an earlier call made. A
 // volume that was being filled then is made anew.
 func (d *Driver) allocate(ctx context.Context, l *libvirt.Libvirt, pool libvirt.StoragePool, v spec.Volume, src image.Info) error {
-	name := volumeName(v)
+	name := v.OwnName()
 	mark, err := findVolume(l, pool, name+unfinished)
 	if err != nil {
 		return err
@@ -95,17 +106,13 @@ func (d *Driver) allocate(ctx context.Context, l *libvirt.Libvirt, pool libvirt.
 		return err
 	}
 	if have != nil && mark == nil {
-		return nil
+		return d.growFound(l, *have, v.Size)
 	}
-	if have != nil {
-		if err := l.StorageVolDelete(*have, 0); err != nil && !is(err, libvirt.ErrNoStorageVol) {
-			return err
-		}
+	if v.Source != nil {
+		err = emptied(l, pool, name)
 	}
-	if v.Source != nil && mark == nil {
-		if err := createVolume(l, pool, name+unfinished, spec.FormatRaw, 512, nil); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	size := max(v.Size, src.VirtualSize)
 	var backing *domxml.Volume
@@ -116,6 +123,49 @@ func (d *Driver) allocate(ctx context.Context, l *libvirt.Libvirt, pool libvirt.
 		size = max(size, backing.Capacity)
 	}
 	return createVolume(l, pool, name, v.Format, size, backing)
+}
+
+// filled reports whether the volume is there and was filled to the end.
+func filled(l *libvirt.Libvirt, pool libvirt.StoragePool, name string) (bool, error) {
+	have, err := findVolume(l, pool, name)
+	if err != nil || have == nil {
+		return false, err
+	}
+	mark, err := findVolume(l, pool, name+unfinished)
+	return mark == nil, err
+}
+
+// emptied marks the volume as unfinished and deletes what there is of it.
+func emptied(l *libvirt.Libvirt, pool libvirt.StoragePool, name string) error {
+	if err := createVolume(l, pool, name+unfinished, spec.FormatRaw, 512, nil); err != nil {
+		return err
+	}
+	return deleteNamed(l, pool, name)
+}
+
+// deleteNamed deletes the volume of the pool, if there is one.
+func deleteNamed(l *libvirt.Libvirt, pool libvirt.StoragePool, name string) error {
+	vol, err := findVolume(l, pool, name)
+	if err != nil || vol == nil {
+		return err
+	}
+	return deleteIfThere(l, *vol)
+}
+
+// growFound makes a volume that was found at least as large as it is wanted.
+func (d *Driver) growFound(l *libvirt.Libvirt, vol libvirt.StorageVol, size spec.Size) error {
+	v, err := describe(l, vol)
+	if err != nil || v.Capacity >= size {
+		return err
+	}
+	if !d.Capabilities().VolumeGrow {
+		return d.noGrowth()
+	}
+	return growVolume(l, vol, v.Path, size)
+}
+
+func (d *Driver) noGrowth() error {
+	return fault.At("size", fault.Errorf(fault.Unsupported, "no growing: %s", d.Capabilities().Why["VolumeGrow"]))
 }
 
 // backing returns the volume that an overlay of the size goes on.
@@ -149,10 +199,10 @@ func createVolume(l *libvirt.Libvirt, pool libvirt.StoragePool, name, format str
 		return err
 	}
 	_, err = l.StorageVolCreateXML(pool, doc, 0)
-	if is(err, libvirt.ErrStorageVolExist) {
-		return nil
-	}
 	if err != nil {
+		if have, ferr := findVolume(l, pool, name); ferr == nil && have != nil {
+			return nil
+		}
 		return fmt.Errorf("make volume %q in pool %q: %w", name, pool.Name, err)
 	}
 	return nil
@@ -265,26 +315,31 @@ func (d *Driver) volumeInfo(l *libvirt.Libvirt, id string, v domxml.Volume) (spe
 // there is one, since QEMU holds the image open then.
 func (d *Driver) GrowVolume(ctx context.Context, id string, size spec.Size) error {
 	if !d.Capabilities().VolumeGrow {
-		return fault.Errorf(fault.Unsupported, "no growing: %s", d.Capabilities().Why["VolumeGrow"])
+		return d.noGrowth()
 	}
 	return d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
 		vol, v, err := d.lookupVolume(ctx, l, id)
 		if err != nil || v.Capacity >= size {
 			return err
 		}
-		dom, dev, err := runningWith(l, v.Path)
-		if err != nil {
-			return err
-		}
-		if dom == nil {
-			return l.StorageVolResize(vol, uint64(size), 0)
-		}
-		if err := l.DomainBlockResize(*dom, dev, uint64(size), libvirt.DomainBlockResizeBytes); err != nil {
-			return fmt.Errorf("grow disk %s of the running VM %q: %w", dev, dom.Name, err)
-		}
-		_, _, _, err = l.StorageVolGetInfo(vol) // the pool learns the new size
-		return err
+		return growVolume(l, vol, v.Path, size)
 	})
+}
+
+// growVolume makes a volume larger, whoever has it open.
+func growVolume(l *libvirt.Libvirt, vol libvirt.StorageVol, path string, size spec.Size) error {
+	dom, dev, err := runningWith(l, path)
+	if err != nil {
+		return err
+	}
+	if dom == nil {
+		return l.StorageVolResize(vol, uint64(size), 0)
+	}
+	if err := l.DomainBlockResize(*dom, dev, uint64(size), libvirt.DomainBlockResizeBytes); err != nil {
+		return fmt.Errorf("grow disk %s of the running VM %q: %w", dev, dom.Name, err)
+	}
+	_, _, _, err = l.StorageVolGetInfo(vol) // the pool learns the new size
+	return err
 }
 
 // runningWith returns the running domain that has the path as the source of a
@@ -418,11 +473,7 @@ func (d *Driver) DeleteVolume(ctx context.Context, id string) error {
 				return err
 			}
 		}
-		mark, err := findVolume(l, pool, name+unfinished)
-		if err != nil || mark == nil {
-			return err
-		}
-		return deleteIfThere(l, *mark)
+		return deleteNamed(l, pool, name+unfinished)
 	})
 }
 

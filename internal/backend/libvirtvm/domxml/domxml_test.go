@@ -196,8 +196,8 @@ func TestForeignDomain(t *testing.T) {
 }
 
 func TestNetworks(t *testing.T) {
-	nat := spec.Network{UUID: "u1", Name: "lan", Mode: spec.ModeNAT, CIDR: netip.MustParsePrefix("10.20.0.0/24"), DHCP: true, Domain: "lan.example"}
-	island := spec.Network{UUID: "u2", Name: "x", Mode: spec.ModeIsolated, CIDR: netip.MustParsePrefix("10.21.0.0/29")}
+	nat := spec.Network{UUID: "0a1b2c3d-1", Owner: "a & <b>", Name: "lan", Mode: spec.ModeNAT, CIDR: netip.MustParsePrefix("10.20.0.0/24"), DHCP: true, Domain: "lan.example"}
+	island := spec.Network{UUID: "0a1b2c3d-2", Name: "x", Mode: spec.ModeIsolated, CIDR: netip.MustParsePrefix("10.21.0.0/29")}
 	for name, n := range map[string]spec.Network{"network_nat.xml": nat, "network_isolated.xml": island} {
 		doc, err := NewNetwork(n)
 		if err != nil {

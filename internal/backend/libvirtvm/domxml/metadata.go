@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"libvirt.org/go/libvirtxml"
 )
 
 // MetadataURI is the XML name space of our element in a domain's <metadata>.
@@ -25,6 +27,45 @@ type Metadata struct {
 	Disks   []DiskRecord  `xml:"disk"`
 	NICs    []NICRecord   `xml:"nic"`
 	Labels  []LabelRecord `xml:"label"`
+	Drops   []DropRecord  `xml:"drop"`
+}
+
+// DropRecord is a volume that the VM owned and that is still to be deleted.
+type DropRecord struct {
+	Volume string `xml:"volume,attr"`
+}
+
+// Owned returns the ids of the volumes that are made and deleted with the VM.
+func (m *Metadata) Owned() []string {
+	var ids []string
+	if m.Seed != nil {
+		ids = append(ids, m.Seed.Volume)
+	}
+	for _, r := range m.Disks {
+		if r.Owned {
+			ids = append(ids, r.Volume)
+		}
+	}
+	return ids
+}
+
+// Dropped returns the ids of the volumes that are still to be deleted.
+func (m *Metadata) Dropped() []string {
+	var ids []string
+	for _, r := range m.Drops {
+		ids = append(ids, r.Volume)
+	}
+	return ids
+}
+
+// drop notes the volumes, except those that the VM owns, as to be deleted.
+func (m *Metadata) drop(ids []string) {
+	owned := m.Owned()
+	for _, id := range ids {
+		if r := (DropRecord{id}); !slices.Contains(owned, id) && !slices.Contains(m.Drops, r) {
+			m.Drops = append(m.Drops, r)
+		}
+	}
 }
 
 // SeedRecord is the cloud-init seed that the domain's last volume holds.
@@ -141,4 +182,19 @@ func (p *Parsed) OwnMetadata() (string, error) {
 		return "", err
 	}
 	return ours.Marshal()
+}
+
+// Drop notes in the definition that the volumes are still to be deleted.
+func (p *Parsed) Drop(ids []string) error {
+	ours, rest, err := splitMetadata(metadataOf(p.Domain))
+	if err != nil || ours == nil {
+		return err
+	}
+	ours.drop(ids)
+	text, err := ours.Marshal()
+	if err != nil {
+		return err
+	}
+	p.Domain.Metadata = &libvirtxml.DomainMetadata{XML: strings.TrimSpace(rest + "\n" + text)}
+	return nil
 }

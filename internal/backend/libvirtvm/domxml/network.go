@@ -2,6 +2,7 @@ package domxml
 
 import (
 	"encoding/binary"
+	"encoding/xml"
 	"fmt"
 	"net/netip"
 
@@ -10,7 +11,7 @@ import (
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
 )
 
-// NewNetwork returns the definition of a network. libvirt names its bridge.
+// NewNetwork returns the definition of a network.
 func NewNetwork(n spec.Network) (string, error) {
 	ip := libvirtxml.NetworkIP{Address: n.Gateway().String(), Prefix: uint(n.CIDR.Bits())}
 	if n.DHCP {
@@ -20,8 +21,13 @@ func NewNetwork(n spec.Network) (string, error) {
 	}
 	x := libvirtxml.Network{
 		Name: n.Name, UUID: n.UUID, IPs: []libvirtxml.NetworkIP{ip},
-		Bridge: &libvirtxml.NetworkBridge{STP: "on", Delay: "0"},
+		Bridge: &libvirtxml.NetworkBridge{Name: bridgeName(n), STP: "on", Delay: "0"},
 	}
+	owner, err := xml.Marshal(networkMetadata{Owner: n.Owner})
+	if err != nil {
+		return "", err
+	}
+	x.Metadata = &libvirtxml.NetworkMetadata{XML: string(owner)}
 	if n.Mode == spec.ModeNAT {
 		x.Forward = &libvirtxml.NetworkForward{Mode: "nat"}
 	}
@@ -29,6 +35,30 @@ func NewNetwork(n spec.Network) (string, error) {
 		x.Domain = &libvirtxml.NetworkDomain{Name: n.Domain, LocalOnly: "yes"}
 	}
 	return x.Marshal()
+}
+
+// bridgeName returns the name of the host's interface. libvirt would choose the
+// first that is free, and two daemons on one machine then the same one.
+func bridgeName(n spec.Network) string { return "virbr-" + spec.ShortID(n.UUID) }
+
+// networkMetadata is what a network remembers for us.
+type networkMetadata struct {
+	XMLName xml.Name `xml:"https://github.com/novacron/terraform-provider-novacron/vm/1 network"`
+	Owner   string   `xml:"owner,omitempty"`
+}
+
+// networkOwner returns who made the network, or "".
+func networkOwner(x *libvirtxml.Network) string {
+	if x.Metadata == nil {
+		return ""
+	}
+	var all struct {
+		Ours []networkMetadata `xml:"https://github.com/novacron/terraform-provider-novacron/vm/1 network"`
+	}
+	if err := xml.Unmarshal([]byte("<metadata>"+x.Metadata.XML+"</metadata>"), &all); err != nil || len(all.Ours) == 0 {
+		return ""
+	}
+	return all.Ours[0].Owner
 }
 
 // lastHost returns the highest address of the range that a guest can have.
@@ -47,6 +77,7 @@ func ParseNetwork(doc string) (spec.NetworkInfo, error) {
 		return spec.NetworkInfo{}, fmt.Errorf("definition of a network: %w", err)
 	}
 	info := spec.NetworkInfo{Network: spec.Network{UUID: x.UUID, Name: x.Name, Mode: spec.ModeIsolated}}
+	info.Owner = networkOwner(&x)
 	if x.Forward != nil {
 		info.Mode = x.Forward.Mode
 		if info.Mode == "" {

@@ -125,6 +125,7 @@ func Apply(d *libvirtxml.Domain, vm VM) error {
 	if vm.NICs != nil {
 		meta.NICs = applyNICs(d, old, vm)
 	}
+	meta.drop(append(old.Dropped(), old.Owned()...))
 	text, err := meta.Marshal()
 	if err != nil {
 		return fmt.Errorf("metadata of VM %q: %w", vm.Name, err)
