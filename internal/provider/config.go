@@ -172,7 +172,7 @@ func (n *Novacron) open(ctx context.Context, p *attr.Provider, targets map[strin
 			if hint := fault.HintOf(err); hint != "" {
 				detail += "\n" + hint
 			}
-			diags.AddAttributeError(targetPath(targets[name], fault.FieldOf(err)), "Invalid Target", detail)
+			attr.Refuse(diags, targetPath(targets[name], fault.FieldOf(err)), "Invalid Target", detail)
 		}
 	}
 }

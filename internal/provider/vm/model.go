@@ -249,6 +249,7 @@ func (m *model) read(ctx context.Context, info *spec.VMInfo) diag.Diagnostics {
 	}
 	if imported {
 		m.importSeed(info.SeedDigest())
+		m.LastDisruption = types.StringValue(change.None.String())
 	}
 	m.SeedDigest = types.StringValue(info.SeedDigest())
 	m.readStatus(ctx, info, &diags)

@@ -241,6 +241,9 @@ func (p *planner) check(ctx context.Context, diags *diag.Diagnostics) {
 		problems = p.place.Backend.CheckVM(p.want)
 	}
 	attr.Problems(diags, "VM", problems, p.unknown)
+	if p.state == nil && p.place.Known() && !diags.HasError() {
+		attr.Problems(diags, "VM", p.place.Backend.PrecheckVM(p.want), p.unknown)
+	}
 	if p.unknown.Touches("nics") || p.unknown.Touches("wait_for") || p.plan.NICs.IsNull() {
 		return
 	}
@@ -335,8 +338,6 @@ func (p *planner) update() {
 		p.plan.LastDisruption = types.StringUnknown()
 	case !p.ops.Empty():
 		p.plan.LastDisruption = types.StringValue(min(p.ops.Class(), change.Reboot).String())
-	case s.LastDisruption.IsNull():
-		p.plan.LastDisruption = types.StringValue(change.None.String()) // imported: nothing was done to it
 	}
 	power := unsure || p.ops.Changes("power_state")
 	if power {

@@ -161,6 +161,9 @@ func (p *planner) check(diags *diag.Diagnostics) {
 	if p.state == nil && want.Source != nil && want.Source.File != "" {
 		sourceFile(want.Source.File, diags)
 	}
+	if p.state == nil && p.place.Known() && !diags.HasError() {
+		attr.Problems(diags, "Volume", p.place.Backend.PrecheckVolume(want), unknown)
+	}
 }
 
 // sourceFile refuses a source that cannot be read.
