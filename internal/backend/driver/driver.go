@@ -148,6 +148,15 @@ type Networks interface {
 	DeleteNetwork(ctx context.Context, id string) error
 }
 
+// Prechecker is implemented by drivers that can tell on this machine, without
+// connecting, that something which is to be made cannot be: by looking at files.
+// Such an answer comes with the plan. Errors are those of CreateVM and
+// CreateVolume.
+type Prechecker interface {
+	PrecheckVM(vm spec.VM) error
+	PrecheckVolume(v spec.Volume) error
+}
+
 // Reacher is implemented by drivers some of whose guests are not reached at an
 // address of their own (user networking, or a simulated guest).
 type Reacher interface {

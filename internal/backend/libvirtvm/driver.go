@@ -42,6 +42,7 @@ type Driver struct {
 
 var _ driver.Driver = (*Driver)(nil)
 var _ driver.Reacher = (*Driver)(nil)
+var _ driver.Prechecker = (*Driver)(nil)
 
 // Open returns the driver of a libvirt target. It validates and never connects.
 func Open(t spec.Target) (driver.Driver, error) {

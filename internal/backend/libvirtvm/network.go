@@ -22,7 +22,9 @@ func (d *Driver) CreateNetwork(ctx context.Context, n spec.Network) (spec.Networ
 		if err != nil {
 			return err
 		}
-		err = startNetwork(l, net)
+		if err = startNetwork(l, net); err != nil {
+			err = unstarted(l, n, err)
+		}
 		if err != nil && made {
 			if uerr := l.NetworkUndefine(net); uerr != nil {
 				return fmt.Errorf("%w (and its definition stays: %v)", err, uerr)
@@ -88,7 +90,7 @@ func startNetwork(l *libvirt.Libvirt, net libvirt.Network) error {
 		return err
 	}
 	if err := l.NetworkCreate(net); err != nil {
-		return fault.WithHint(fmt.Errorf("start network %q: %w", net.Name, err), "another network or interface of the host may use the same range")
+		return fmt.Errorf("start network %q: %w", net.Name, err)
 	}
 	return nil
 }

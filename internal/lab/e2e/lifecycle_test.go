@@ -16,13 +16,21 @@ import (
 // freePort returns a TCP port of the loopback that nobody listens on now.
 func freePort(t *testing.T) int {
 	t.Helper()
+	l := listen(t)
+	defer l.Close()
+	return portOf(l)
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return l
 }
+
+func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
 // get returns the page of a guest.
 func get(t *testing.T, url string) string {

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net"
@@ -29,42 +30,40 @@ const (
 	typeStream    = 3
 )
 
-// Procedures of libvirt that change something, by number in the remote program.
-// Asking the QEMU monitor, the one procedure of the other program, changes port
-// forwards.
-const (
-	procClose           = 2
-	procDomainStart     = 196
-	procDomainUndefine  = 231
-	procDomainShutdown  = 258
-	procDomainDefine    = 350
-	procVolCreate       = 93
-	procVolUpload       = 208
-	procNetworkStart    = 39
-	procNetworkUndefine = 49
-)
+// procClose is how a client says goodbye.
+const procClose = 2
 
-var mutating = map[uint32]bool{
-	procDomainStart: true, procDomainUndefine: true, procDomainShutdown: true, procDomainDefine: true,
-	procVolCreate: true, procVolUpload: true, procNetworkStart: true, procNetworkUndefine: true,
-	28: true, 29: true, // domain: resume, set autostart
-	234: true, 251: true, 264: true, // domain: destroy, block resize, set metadata
-	94: true, 260: true, // volume: delete, resize
-	41: true, 42: true, 48: true, // network: define, destroy, set autostart
-	78: true, // pool: start
+// changing is the procedures of libvirt's remote program that change something
+// on the host, as far as the provider uses them.
+var changing = map[uint32]string{
+	196: "start domain", 28: "resume domain", 258: "shut down domain", 234: "destroy domain",
+	350: "define domain", 231: "undefine domain", 29: "set autostart of domain", 264: "set metadata of domain", 251: "resize disk of domain",
+	93: "create volume", 94: "delete volume", 208: "upload volume", 260: "resize volume",
+	41: "define network", 39: "start network", 42: "destroy network", 49: "undefine network", 48: "set autostart of network",
+	76: "define pool", 78: "start pool", 79: "build pool",
 }
 
 // call is one call, or one frame of a stream, that a client made.
 type call struct {
-	n       int // 1 for the first since the proxy was armed
-	pid     int // of the client
+	n       int    // 1 for the first since the proxy was armed
+	change  int    // the same, of calls that change something; 0: a read
+	what    string // what it changes, "" for a read
+	pid     int    // of the client
 	program uint32
 	proc    uint32
 	stream  bool
 }
 
-func (c call) mutates() bool {
-	return c.stream || c.program == programQEMU || c.program == programRemote && mutating[c.proc]
+// name fills in what the call does, knowing its frame.
+func (c *call) name(f frame) {
+	switch {
+	case c.stream:
+		c.what = "data of the upload"
+	case c.program == programQEMU && bytes.Contains(f, []byte("hostfwd_")):
+		c.what = "forward a port"
+	case c.program == programRemote:
+		c.what = changing[c.proc]
+	}
 }
 
 // hooks are asked as frames pass, by one goroutine of each connection.
@@ -80,11 +79,11 @@ type proxy struct {
 	listener         net.Listener
 	hole             atomic.Bool // frames are taken and go nowhere
 
-	mu    sync.Mutex
-	hooks hooks
-	n     int
-	log   []call
-	conns []net.Conn
+	mu      sync.Mutex
+	hooks   hooks
+	changes int
+	log     []call
+	conns   []net.Conn
 }
 
 // newProxy returns a proxy before the host, in force until the test ends.
@@ -114,7 +113,7 @@ func (p *proxy) uri() string { return "qemu+unix:///system?socket=" + p.socket }
 func (p *proxy) arm(h hooks) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.hooks, p.n, p.log = h, 0, nil
+	p.hooks, p.changes, p.log = h, 0, nil
 }
 
 // calls returns the calls since the proxy was armed.
@@ -158,8 +157,11 @@ func (p *proxy) serve() {
 func (p *proxy) count(c call) (call, hooks) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.n++
-	c.n = p.n
+	c.n = len(p.log) + 1
+	if c.what != "" {
+		p.changes++
+		c.change = p.changes
+	}
 	p.log = append(p.log, c)
 	return c, p.hooks
 }
@@ -191,6 +193,7 @@ func (l *link) up() {
 		counted := (c.program == programRemote || c.program == programQEMU) && !(c.program == programRemote && c.proc == procClose)
 		if counted && (f.word(4) == typeCall || c.stream && len(f) > headerLen) {
 			var h hooks
+			c.name(f)
 			if c, h = l.count(c); h.before != nil && h.before(c) {
 				return
 			}

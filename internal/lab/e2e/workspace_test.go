@@ -269,7 +269,7 @@ func wantError(t *testing.T, r result, summary, line string, words ...string) {
 		t.Fatalf("%d errors, want exactly one, %q at %q\n%s", len(r.errors), summary, line, r.text())
 	}
 	d := r.errors[0]
-	if d.Summary != summary || !strings.Contains(d.line(), line) || line == "" && d.line() != "" {
+	if d.Summary != summary || !strings.Contains(d.line(), line) {
 		t.Errorf("%s: error %q at %q; want %q at %q\n%s", r.command, d.Summary, d.line(), summary, line, d.Detail)
 	}
 	for _, word := range words {
