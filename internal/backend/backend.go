@@ -5,6 +5,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -92,17 +93,26 @@ func (b *Backend) wrap(err error, verb, noun, name string) error {
 	return fmt.Errorf("%s %s %q on target %q: %w", verb, noun, name, b.name, err)
 }
 
-// patient calls f again while its object is busy, up to b.busy.
+// patient calls f again while its object is busy, up to b.busy. When the time of
+// ctx runs out meanwhile, the error says what the object was busy with.
 func patient[T any](ctx context.Context, b *Backend, f func() (T, error)) (T, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
-	return backoff.Retry(ctx, func() (T, error) {
+	var busy error
+	v, err := backoff.Retry(ctx, func() (T, error) {
 		v, err := f()
 		if err != nil && fault.KindOf(err) != fault.Busy {
 			return v, backoff.Permanent(err)
 		}
+		if err != nil {
+			busy = err
+		}
 		return v, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(b.busy))
+	if busy != nil && err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = busy
+	}
+	return v, err
 }
 
 // claim notes that this process made or adopted the identity, and refuses to do

@@ -44,10 +44,15 @@ func add(diags *diag.Diagnostics, severity diag.Severity, summary string, err er
 	}
 }
 
-// Problems adds what is wrong with a spec, each at its attribute, except where it
-// may come right once the fields that are not known yet are.
+// Problems adds what is wrong with a spec, the first of each attribute, except
+// where it may come right once the fields that are not known yet are.
 func Problems(diags *diag.Diagnostics, noun string, problems []spec.Problem, unknown Unknown) {
+	said := map[string]bool{}
 	for _, p := range problems {
+		if said[p.Field] {
+			continue
+		}
+		said[p.Field] = true
 		switch {
 		case p.Field == "":
 			diags.AddError("Invalid "+noun, p.Text)
