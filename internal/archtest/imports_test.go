@@ -70,7 +70,7 @@ var table = []rule{
 	{"internal/analytics", []string{"internal/analytics/anomaly", "internal/sample", "internal/fault"}, nil},
 	{"internal/lab/...", []string{"internal/lab/...", "internal/kvmprobe", "internal/fault"}, []string{sys, "github.com/google/uuid", "libvirt.org/go/libvirtxml"}},
 	{"internal/cmd/...", []string{"internal/..."}, nil},
-	{"internal/bench/...", []string{"internal/..."}, []string{goLibvirt}},
+	{"internal/bench/...", []string{"internal/..."}, []string{goLibvirt, "libvirt.org/go/libvirtxml"}},
 	{"plugins/internal/tmetric", []string{"internal/sample"}, []string{telegraf}},
 	{"plugins/inputs/novacron", []string{"internal/collect", "internal/sample", "internal/fault", "plugins/internal/tmetric"}, []string{telegraf}},
 	{"plugins/processors/novacron", []string{"internal/analytics/...", "internal/sample", "internal/fault", "plugins/internal/tmetric"}, []string{telegraf, sys}},

@@ -145,7 +145,7 @@ func (d *Driver) accelerator(ctx context.Context, arch string) (virtType, slow s
 		return d.virtType, "", nil
 	}
 	if d.conn.URI().Local() {
-		if r := kvmprobe.Probe(ctx); !r.Usable && !r.Denied {
+		if r := kvmprobe.Remembered(ctx); !r.Usable && !r.Denied {
 			return "qemu", r.Reason, nil
 		}
 	}

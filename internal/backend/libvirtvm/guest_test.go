@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -35,11 +34,7 @@ func open(t *testing.T, h *lab.Host) *Driver {
 // buildGuest returns a tiny guest whose files the host's QEMU can read.
 func buildGuest(t *testing.T) guest.Image {
 	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-	img, err := guest.Build(t.Context(), filepath.Join(cache, "novacron-guest"), t.Logf)
+	img, err := guest.Build(t.Context(), guest.CacheDir(), t.Logf)
 	if err != nil {
 		t.Fatalf("build the guest: %v", err)
 	}

@@ -46,8 +46,12 @@ func (d *Driver) StartVM(ctx context.Context, id string) error {
 	return d.withDomain(ctx, id, forward)
 }
 
-// StopVM powers the VM off.
+// StopVM powers the VM off. One that somebody undefined while it ran is defined
+// again first: else the record of what it owns would go with it.
 func (d *Driver) StopVM(ctx context.Context, id string, off spec.Shutdown) error {
+	if err := d.withDomain(ctx, id, persist); err != nil {
+		return err
+	}
 	if off.Timeout > 0 {
 		done, err := d.shutdown(ctx, id, off.Timeout)
 		if err != nil || done {
@@ -69,6 +73,22 @@ func (d *Driver) StopVM(ctx context.Context, id string, off spec.Shutdown) error
 		}
 		return err
 	})
+}
+
+// persist defines a domain that is transient.
+func persist(l *libvirt.Libvirt, dom libvirt.Domain) error {
+	persistent, err := l.DomainIsPersistent(dom)
+	if err != nil || persistent == 1 {
+		return err
+	}
+	doc, err := l.DomainGetXMLDesc(dom, libvirt.DomainXMLInactive|libvirt.DomainXMLSecure)
+	if err != nil {
+		return err
+	}
+	if _, err := l.DomainDefineXMLFlags(doc, 0); err != nil {
+		return fmt.Errorf("define the VM, which is transient: %w", err)
+	}
+	return nil
 }
 
 // shutdown asks the guest to power off and waits up to timeout; done is whether

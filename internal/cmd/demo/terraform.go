@@ -106,7 +106,7 @@ func (d *demo) terraform(ctx context.Context, args ...string) error {
 
 // progress picks the lines that a reader wants to see go by.
 func progress(line string) bool {
-	for _, word := range []string{": Creat", ": Destr", "Apply complete", "Destroy complete", "Installed", "Warning", "Plan:"} {
+	for _, word := range []string{": Creat", ": Destr", "Apply complete", "Destroy complete", "Installed", "Plan:"} {
 		if strings.Contains(line, word) {
 			return true
 		}

@@ -56,11 +56,7 @@ func (d *demo) up(ctx context.Context) error {
 		return err
 	}
 	d.step("Making a small guest image from the distribution's kernel and busybox")
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return err
-	}
-	img, err := guest.Build(ctx, filepath.Join(cache, "novacron-guest"), d.say)
+	img, err := guest.Build(ctx, guest.CacheDir(), d.say)
 	if err != nil {
 		return err
 	}
@@ -92,7 +88,9 @@ func (d *demo) startHost(ctx context.Context) error {
 	}
 	d.host = host
 	d.say("%s", host.URI())
-	d.say("%s", host.KVM())
+	if kvm := host.KVM(); kvm != "" {
+		d.say("%s", kvm)
+	}
 	return nil
 }
 

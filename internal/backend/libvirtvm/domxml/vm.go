@@ -197,6 +197,7 @@ func applyDisks(d *libvirtxml.Domain, old *Metadata, disks map[string]Disk) []Di
 		}
 	}
 	d.Devices.Disks = append(managed, foreign...)
+	d.OS.BootDevices = nil // libvirt puts one where no disk has an order, and refuses both
 	return records
 }
 
