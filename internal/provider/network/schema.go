@@ -1,7 +1,6 @@
 package network
 
 import (
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
@@ -59,11 +58,4 @@ func networkSchema() schema.Schema {
 		s.Attributes[name] = a
 	}
 	return s
-}
-
-var timeoutOptions = timeouts.Opts{
-	Create: true, Update: true, Delete: true,
-	CreateDescription: "How long creating may take, with a unit. Default: `5m`.",
-	UpdateDescription: "How long starting may take, with a unit. Default: `5m`.",
-	DeleteDescription: "How long destroying may take, with a unit. Default: `5m`.",
 }

@@ -291,9 +291,16 @@ func (m *model) readNICs(ctx context.Context, info *spec.VMInfo, diags *diag.Dia
 	m.NICs = mapOf(ctx, nicType(), nics, diags)
 }
 
+// transient is the status of a VM that runs and that its host forgets when it
+// stops: somebody undefined it. Updating it defines it again.
+const transient = "transient"
+
 // readStatus takes over what the platform alone decides.
 func (m *model) readStatus(ctx context.Context, info *spec.VMInfo, diags *diag.Diagnostics) {
 	m.Status = types.StringValue(string(info.Power))
+	if info.Transient {
+		m.Status = types.StringValue(transient)
+	}
 	w, _ := m.wait(ctx)
 	lists := map[string][]string{}
 	m.IP = types.StringNull()

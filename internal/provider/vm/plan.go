@@ -340,7 +340,7 @@ func (p *planner) update() {
 		p.plan.LastDisruption = types.StringValue(min(p.ops.Class(), change.Reboot).String())
 	}
 	power := unsure || p.ops.Changes("power_state")
-	if power {
+	if power || s.Status.ValueString() == transient {
 		p.plan.Status = p.plan.PowerState
 	}
 	restarted := power || p.ops.Class() >= change.Reboot
@@ -441,7 +441,7 @@ func (p *planner) judge(ctx context.Context, diags *diag.Diagnostics) {
 	if class == change.Replace {
 		protect(p.state, "replace", diags)
 	}
-	if status := spec.Power(p.state.Status.ValueString()); class < change.Reboot || status != spec.Running && status != spec.Paused {
+	if status := spec.Power(p.state.Status.ValueString()); class < change.Reboot || status != spec.Running && status != spec.Paused && status != transient {
 		return
 	}
 	of := p.ops.Of(class)

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -49,7 +48,7 @@ func (r *Resource) Metadata(_ context.Context, req resource.MetadataRequest, res
 // Schema describes the resource.
 func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = vmSchema()
-	resp.Schema.Attributes["timeouts"] = timeouts.Attributes(ctx, timeoutOptions)
+	resp.Schema.Attributes["timeouts"] = attr.TimeoutAttribute(ctx, "20m", "20m", "10m")
 }
 
 // Configure receives the provider.
@@ -210,7 +209,9 @@ func (r *Resource) change(ctx context.Context, b *backend.Backend, plan, state, 
 	planned := p.changes()
 	if planned.Empty() && !plan.LastDisruption.IsUnknown() {
 		info, err := b.VM(ctx, p.want.UUID)
-		return info, change.None, err
+		if err != nil || !info.Transient {
+			return info, change.None, err
+		}
 	}
 	allowed := plan.limit(ctx)
 	limit := allowed

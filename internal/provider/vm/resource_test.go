@@ -5,6 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
 	"github.com/novacron/terraform-provider-novacron/internal/provider/acctest"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
 )
@@ -171,4 +176,27 @@ func TestWhatIsNotManagedStaysAlone(t *testing.T) {
 		t.Errorf("VM = %+v, %v; want no labels and no disks: empty means none", info, err)
 	}
 	c.MustBeEmpty()
+}
+
+// The framework's own checks: what is imported is what was made, and the plan
+// does what the test says.
+func TestUnderTheTestingFramework(t *testing.T) {
+	w := acctest.NewWorld()
+	w.Run(t,
+		resource.TestStep{
+			Config: acctest.Config(web(`disks = { root = { size = "1GiB" } }`, `labels = { a = "b" }`)),
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectKnownValue("novacron_vm.web", tfjsonpath.New("id"), knownvalue.StringExact(spec.Identity("acctest", "vm", "web"))),
+				plancheck.ExpectKnownValue("novacron_vm.web", tfjsonpath.New("location"), knownvalue.StringExact("sim")),
+			}},
+		},
+		resource.TestStep{ResourceName: "novacron_vm.web", ImportState: true, ImportStateVerify: true, ImportStateVerifyIgnore: []string{"target"}},
+		resource.TestStep{
+			Config: acctest.Config(web(`disks = { root = { size = "2GiB" } }`, `labels = {}`)),
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction("novacron_vm.web", plancheck.ResourceActionUpdate),
+				plancheck.ExpectKnownValue("novacron_vm.web", tfjsonpath.New("last_disruption"), knownvalue.StringExact("live")),
+			}},
+		},
+	)
 }

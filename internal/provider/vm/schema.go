@@ -3,7 +3,6 @@ package vm
 import (
 	"regexp"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
@@ -97,7 +96,7 @@ func hardwareAttributes() map[string]schema.Attribute {
 		"disks": schema.MapNestedAttribute{
 			Optional: true,
 			MarkdownDescription: "Disks by keys of your choice (up to 20 lower-case letters, digits, `_` and `-`), tied to the key for good: adding one never moves another. " +
-				"The VM boots from the first key in alphabetical order that it can boot from. A disk is either an existing `volume`, or made, kept and deleted with the VM (`size`, `backing`). " +
+				"The VM tries to boot from `root` first, then from the others in alphabetical order. A disk is either an existing `volume`, or made, kept and deleted with the VM (`size`, `backing`). " +
 				"Default: not managed; `{}` means none. Adding, removing and exchanging one: reboot.",
 			NestedObject: schema.NestedAttributeObject{Attributes: diskAttributes()},
 		},
@@ -287,7 +286,7 @@ func policyAttributes() map[string]schema.Attribute {
 		},
 		"update_policy": schema.SingleNestedAttribute{
 			Optional:            true,
-			MarkdownDescription: "What a change may do to the guest. Change: none.",
+			MarkdownDescription: "What a change may do to the guest. Default: anything, after a warning in the plan. Change: none.",
 			Attributes: map[string]schema.Attribute{
 				"max_disruption": schema.StringAttribute{
 					Optional:   true,
@@ -310,7 +309,7 @@ func statusAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"status": schema.StringAttribute{
 			Computed:            true,
-			MarkdownDescription: "What the VM is: `running`, `stopped`, `paused` or `crashed`.",
+			MarkdownDescription: "What the VM is: `running`, `stopped`, `paused`, `crashed`, or `transient` (it runs, and its host forgets it when it stops: somebody undefined it; the next apply defines it again).",
 		},
 		"ready": schema.BoolAttribute{
 			Computed:            true,
@@ -339,11 +338,4 @@ func statusAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "Devices of the VM that somebody else added, in the platform's words. They are left alone.",
 		},
 	}
-}
-
-var timeoutOptions = timeouts.Opts{
-	Create: true, Update: true, Delete: true,
-	CreateDescription: "How long creating may take, with a unit. Default: `20m`.",
-	UpdateDescription: "How long an update may take, with a unit. Default: `20m`.",
-	DeleteDescription: "How long destroying may take, with a unit. Default: `10m`.",
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -45,7 +44,7 @@ func (r *Resource) Metadata(_ context.Context, req resource.MetadataRequest, res
 // Schema describes the resource.
 func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = volumeSchema()
-	resp.Schema.Attributes["timeouts"] = timeouts.Attributes(ctx, timeoutOptions)
+	resp.Schema.Attributes["timeouts"] = attr.TimeoutAttribute(ctx, "1h", "10m", "10m")
 }
 
 // Configure receives the provider.

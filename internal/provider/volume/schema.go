@@ -1,7 +1,6 @@
 package volume
 
 import (
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
@@ -69,11 +68,4 @@ func volumeSchema() schema.Schema {
 		s.Attributes[name] = a
 	}
 	return s
-}
-
-var timeoutOptions = timeouts.Opts{
-	Create: true, Update: true, Delete: true,
-	CreateDescription: "How long creating may take, with a unit. Default: `1h`, for large uploads.",
-	UpdateDescription: "How long growing may take, with a unit. Default: `10m`.",
-	DeleteDescription: "How long destroying may take, with a unit. Default: `10m`.",
 }
