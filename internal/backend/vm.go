@@ -96,7 +96,7 @@ func (b *Backend) UpdateVM(ctx context.Context, want spec.VM, limit change.Class
 		err := fault.Errorf(fault.Denied, "the change is of class %s, and at most %s is allowed", c, limit)
 		return have, plan, b.wrap(err, "update", "VM", want.Name)
 	}
-	if plan.Empty() {
+	if plan.Empty() && !have.Transient {
 		return have, plan, nil
 	}
 	info, err := patient(ctx, b, func() (spec.VMInfo, error) { return b.drv.UpdateVM(ctx, want, plan, off) })
@@ -143,7 +143,7 @@ func (b *Backend) WaitVM(ctx context.Context, id string, w Wait) (info spec.VMIn
 			why, err = b.missing(ctx, info, w)
 		}
 		if err != nil && !silent || why == "" {
-			return info, err == nil, "", b.wrap(err, "wait for", "VM", known(info, id))
+			return info, err == nil, why, b.wrap(err, "wait for", "VM", known(info, id))
 		}
 		select {
 		case <-ctx.Done():

@@ -85,8 +85,9 @@ type VMs interface {
 	// started if it shall run. The definition never comes before the stop: a
 	// crash between the two would leave a guest on the old one, and since
 	// reading tells the definition, nobody could see it. A VM that shall be
-	// stopped is not started. On failure the last good definition is in force
-	// again, and a guest that was stopped for the update runs again.
+	// stopped is not started. A transient VM is made permanent, also by an empty
+	// plan. On failure the last good definition is in force again, and a guest
+	// that was stopped for the update runs again.
 	//
 	// A disk smaller than it is is fault.Invalid at its size. A plan of class
 	// Replace is fault.Invalid.

@@ -255,7 +255,7 @@ func (r result) text() string {
 	for _, d := range append(r.errors, r.warns...) {
 		fmt.Fprintf(&b, "%s: %s: %s [%s: %s]\n", d.Severity, d.Summary, d.Detail, d.Address, d.line())
 	}
-	if len(r.errors) == 0 && r.err != nil {
+	if len(r.errors)+len(r.warns) == 0 {
 		b.WriteString(r.out)
 	}
 	return b.String()
