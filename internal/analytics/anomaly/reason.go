@@ -22,6 +22,12 @@ func (v *Verdict) Reason(unit string, at int64) string {
 }
 
 func (v *Verdict) why(unit string, at int64) string {
+	switch cause := v.Cause; {
+	case cause == High && v.Value < v.Typical, cause == Low && v.Value > v.Typical:
+		// The evidence is a step that leads back towards the usual, and the value
+		// is not there yet.
+		return "changed far more than is usual from one sample to the next"
+	}
 	switch v.Cause {
 	case Learning:
 		if v.Need > 0 {

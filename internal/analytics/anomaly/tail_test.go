@@ -246,6 +246,11 @@ func TestReasonsArePlain(t *testing.T) {
 	if got := v.Reason("%", 0); got != want {
 		t.Errorf("Reason = %q, want %q", got, want)
 	}
+	v.Cause = anomaly.Low // a fall from somewhere higher still
+	want = "98.6 %, expected 0.4..6.1 %: changed far more than is usual from one sample to the next"
+	if got := v.Reason("%", 0); got != want {
+		t.Errorf("Reason = %q, want %q", got, want)
+	}
 	v = anomaly.Verdict{State: anomaly.Normal, Cause: anomaly.Recovered, Value: 2_500_000, ExpHigh: 4e6, EpisodeStart: 1e9}
 	want = "2.5 MB/s, expected 0..4 MB/s: back to the usual after 1m30s"
 	if got := v.Reason("B/s", 91e9); got != want {
