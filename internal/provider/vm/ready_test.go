@@ -46,7 +46,7 @@ func TestATimeoutFailsWhereTheUserWantsItTo(t *testing.T) {
 	w.Options.BootTime = time.Hour
 	c := w.CLI(t)
 	c.Write(lan + web(`nics = { lan = { network = novacron_network.lan.id } }`,
-		`wait_for = { ip = { nic = "lan" }, timeout = "10ms", on_timeout = "fail" }`))
+		`wait_for = { ip = { nic = "lan" }, timeout = "10ms", on_timeout = "fail" }`, `shutdown = { timeout = "0s" }`))
 	c.WantError(c.Apply(), "Unable to Create VM", "wait_for", "is not ready after 10ms")
 	if a := c.Attributes("novacron_vm.web"); a == nil {
 		t.Error("the VM is not in the state; want it there, so that nothing is left behind")
