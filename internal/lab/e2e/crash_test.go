@@ -142,7 +142,7 @@ func TestWhoeverIsKilledInAnApplyTheNextOneConverges(t *testing.T) {
 			h := ownHost(t)
 			p := newProxy(t, h)
 			w := newWorkspace(t, p.uri(), stack(smallImage(t), h.Subnet(0), freePort(t), "32MiB"))
-			if r := w.run(nil, "plan", "-json", "-out=plan"); r.err != nil {
+			if r := w.do("plan", "-json", "-out=plan"); r.err != nil {
 				t.Fatal(r.text())
 			}
 			destroyed := first
@@ -151,7 +151,7 @@ func TestWhoeverIsKilledInAnApplyTheNextOneConverges(t *testing.T) {
 				c.dies = dies
 				p.arm(c.hooks())
 				w.loseState() // what a plan without a state was made for
-				r := w.run(nil, "apply", "-json", "plan")
+				r := w.do("apply", "-json", "plan")
 				p.arm(hooks{})
 				if c.hit.Load() == (r.err == nil) {
 					t.Fatalf("%v: apply = %v\n%s", c, r.err, r.text())

@@ -46,13 +46,13 @@ func TestLibvirtdCrashesBetweenPlanAndApply(t *testing.T) {
 	t.Parallel()
 	h := ownHost(t)
 	w := newWorkspace(t, h.URI(), five)
-	if r := w.run(nil, "plan", "-json", "-out=plan"); r.err != nil {
+	if r := w.do("plan", "-json", "-out=plan"); r.err != nil {
 		t.Fatal(r.text())
 	}
 	if err := h.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if r := w.run(nil, "apply", "-json", "plan"); r.err != nil {
+	if r := w.do("apply", "-json", "plan"); r.err != nil {
 		t.Fatalf("apply: %v\n%s", r.err, r.text())
 	}
 	w.mustBeDone()

@@ -49,7 +49,6 @@ type result struct {
 	errors  []diagnostic
 	warns   []diagnostic
 	planned map[string]string // action by resource address; no-op is left out
-	drift   map[string]string
 	took    time.Duration
 }
 
@@ -77,16 +76,10 @@ func newWorkspaceAs(t *testing.T, cred *syscall.Credential, env []string, body s
 	w.env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+bench.rc, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0", "HOME="+dir)
 	w.env = append(w.env, env...)
 	w.write(body)
-	if r := w.run(nil, "init", "-no-color"); r.err != nil {
+	if r := w.do("init", "-no-color"); r.err != nil {
 		t.Fatalf("terraform init: %v\n%s", r.err, r.out)
 	}
 	return w
-}
-
-// sibling returns another directory of the same user, without a state.
-func (w *workspace) sibling(body string) *workspace {
-	w.t.Helper()
-	return newWorkspaceAs(w.t, w.cred, w.env, body)
 }
 
 // write replaces the configuration below the provider's.
@@ -103,17 +96,17 @@ func (w *workspace) write(body string) {
 
 func (w *workspace) plan(args ...string) result {
 	w.t.Helper()
-	return w.run(nil, append([]string{"plan", "-json", "-lock=false"}, args...)...)
+	return w.do(append([]string{"plan", "-json", "-lock=false"}, args...)...)
 }
 
 func (w *workspace) apply(args ...string) result {
 	w.t.Helper()
-	return w.run(nil, append([]string{"apply", "-json", "-auto-approve"}, args...)...)
+	return w.do(append([]string{"apply", "-json", "-auto-approve"}, args...)...)
 }
 
 func (w *workspace) destroy(args ...string) result {
 	w.t.Helper()
-	return w.run(nil, append([]string{"destroy", "-json", "-auto-approve"}, args...)...)
+	return w.do(append([]string{"destroy", "-json", "-auto-approve"}, args...)...)
 }
 
 // mustApply applies, which must go well.
@@ -147,7 +140,7 @@ func (w *workspace) mustBeDone() {
 // mustImport imports an object, which must go well.
 func (w *workspace) mustImport(address, id string) {
 	w.t.Helper()
-	if r := w.run(nil, "import", "-no-color", address, id); r.err != nil {
+	if r := w.do("import", "-no-color", address, id); r.err != nil {
 		w.t.Fatalf("import %s %s: %v\n%s", address, id, r.err, r.out)
 	}
 }
@@ -155,7 +148,7 @@ func (w *workspace) mustImport(address, id string) {
 // state returns the attributes in the state by resource address.
 func (w *workspace) state() map[string]map[string]any {
 	w.t.Helper()
-	r := w.run(nil, "show", "-json")
+	r := w.do("show", "-json")
 	var s struct {
 		Values struct {
 			Root struct {
@@ -192,15 +185,18 @@ func (w *workspace) loseState() {
 	}
 }
 
+// do runs terraform to its end.
+func (w *workspace) do(args ...string) result {
+	w.t.Helper()
+	return w.run(context.Background(), args...)
+}
+
 // run runs terraform to its end, or until ctx ends, which interrupts it as
-// Ctrl-C does. A nil ctx has a generous limit.
+// Ctrl-C does; so does a generous limit.
 func (w *workspace) run(ctx context.Context, args ...string) result {
 	w.t.Helper()
-	limit, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	if ctx == nil {
-		ctx = limit
-	}
 	cmd := exec.CommandContext(ctx, "terraform", args...)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) } // a terminal tells the whole group
 	cmd.WaitDelay = time.Minute
@@ -217,7 +213,7 @@ func (w *workspace) run(ctx context.Context, args ...string) result {
 
 // parse reads the JSON lines of terraform.
 func parse(out string) result {
-	r := result{out: out, planned: map[string]string{}, drift: map[string]string{}}
+	r := result{out: out, planned: map[string]string{}}
 	lines := bufio.NewScanner(strings.NewReader(out))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -237,8 +233,6 @@ func parse(out string) result {
 		switch {
 		case line.Type == "planned_change" && line.Change.Action != "noop":
 			r.planned[line.Change.Resource.Addr] = line.Change.Action
-		case line.Type == "resource_drift":
-			r.drift[line.Change.Resource.Addr] = line.Change.Action
 		case line.Type == "diagnostic" && line.Diagnostic.Severity == "error":
 			r.errors = append(r.errors, line.Diagnostic)
 		case line.Type == "diagnostic":
@@ -262,11 +256,17 @@ func (r result) text() string {
 }
 
 // wantError fails the test unless the command failed with exactly one error,
-// whose summary, line of the configuration and detail hold the given words.
+// whose summary, line of the configuration and detail hold the given words. The
+// only warnings beside it are facts of the target.
 func wantError(t *testing.T, r result, summary, line string, words ...string) {
 	t.Helper()
 	if r.err == nil || len(r.errors) != 1 {
 		t.Fatalf("%d errors, want exactly one, %q at %q\n%s", len(r.errors), summary, line, r.text())
+	}
+	for _, d := range r.warns {
+		if !strings.HasPrefix(d.Summary, "Target ") && d.Summary != "Plan Made Without the Target" {
+			t.Errorf("%s: also warns %q: %s", r.command, d.Summary, d.Detail)
+		}
 	}
 	d := r.errors[0]
 	if d.Summary != summary || !strings.Contains(d.line(), line) {
