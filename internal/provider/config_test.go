@@ -144,3 +144,34 @@ func TestTheDefaultOwnerKnowsTheWorkspace(t *testing.T) {
 	t.Setenv("TF_DATA_DIR", data)
 	c.WantError(c.Plan(), "VM Exists Already", "name")
 }
+
+func TestZeroConfigurationIsTheLibvirtOfThisMachine(t *testing.T) {
+	standard := "qemu:///session"
+	if os.Geteuid() == 0 {
+		standard = "qemu:///system"
+	}
+	for env, want := range map[string]string{"": standard, "qemu+tcp://elsewhere/system": "qemu+tcp://elsewhere/system"} {
+		t.Setenv("LIBVIRT_DEFAULT_URI", env)
+		w := acctest.NewWorld()
+		c := w.CLI(t)
+		c.WriteAll("provider \"novacron\" {}\n" + vm)
+		c.MustApply()
+		if got := w.Opened()["local"].URI; got != want || len(w.Opened()) != 1 {
+			t.Errorf("LIBVIRT_DEFAULT_URI=%q: opened %v; want local at %s", env, w.Opened(), want)
+		}
+		if got := c.Attributes("novacron_vm.web")["location"]; got != "local" {
+			t.Errorf("location = %v; want local", got)
+		}
+	}
+}
+
+func TestALibvirtTargetSaysWhatItIs(t *testing.T) {
+	t.Parallel()
+	w := acctest.NewWorld()
+	c := w.CLI(t)
+	c.WriteAll("provider \"novacron\" {\n  targets = { k = { libvirt = { uri = \"qemu:///system\", pool = \"nvme\", virt_type = \"qemu\" } } }\n}\n" + vm)
+	c.Plan()
+	if got, want := w.Opened()["k"], (spec.LibvirtTarget{URI: "qemu:///system", Pool: "nvme", VirtType: "qemu"}); got != want {
+		t.Errorf("opened %+v; want %+v", got, want)
+	}
+}

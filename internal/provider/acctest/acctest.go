@@ -5,6 +5,7 @@ package acctest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"sync"
@@ -58,13 +59,14 @@ type World struct {
 	platforms map[string]*simvm.Driver
 	fault     Fault
 	down      map[string]bool
+	opened    map[string]spec.LibvirtTarget
 }
 
 // NewWorld returns a world whose guests boot and stop at once.
 func NewWorld() *World {
 	return &World{
 		Options:   simvm.Options{BootTime: time.Millisecond, ShutdownTime: time.Millisecond},
-		platforms: map[string]*simvm.Driver{}, down: map[string]bool{},
+		platforms: map[string]*simvm.Driver{}, down: map[string]bool{}, opened: map[string]spec.LibvirtTarget{},
 	}
 }
 
@@ -94,9 +96,27 @@ func (w *World) Down(target string, down bool) {
 	w.down[target] = down
 }
 
+// Opened returns the targets of kind libvirt that providers have opened: they
+// are simulated too.
+func (w *World) Opened() map[string]spec.LibvirtTarget {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.opened)
+}
+
+// openers are the platforms of the world.
+func (w *World) openers() fleet.Openers {
+	return fleet.Openers{"sim": w.open, "libvirt": func(t spec.Target) (driver.Driver, error) {
+		w.mu.Lock()
+		w.opened[t.Name] = *t.Libvirt
+		w.mu.Unlock()
+		return w.open(t)
+	}}
+}
+
 // open is the opener of the simulated targets.
 func (w *World) open(t spec.Target) (driver.Driver, error) {
-	if t.Sim.Path == "invalid" {
+	if t.Sim != nil && t.Sim.Path == "invalid" {
 		return nil, fault.WithHint(fault.At("path", fault.Errorf(fault.Invalid, "%q is not a path", t.Sim.Path)), "give another one")
 	}
 	host := w.Host(t.Name)
@@ -116,7 +136,7 @@ func (w *World) open(t spec.Target) (driver.Driver, error) {
 // Factories returns the provider over the world.
 func (w *World) Factories() map[string]func() (tfprotov6.ProviderServer, error) {
 	return map[string]func() (tfprotov6.ProviderServer, error){
-		"novacron": providerserver.NewProtocol6WithError(provider.New("test", fleet.Openers{"sim": w.open})()),
+		"novacron": providerserver.NewProtocol6WithError(provider.New("test", w.openers())()),
 	}
 }
 

@@ -20,7 +20,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
 
-	"github.com/novacron/terraform-provider-novacron/internal/fleet"
 	"github.com/novacron/terraform-provider-novacron/internal/provider"
 )
 
@@ -63,7 +62,7 @@ func (w *World) CLI(t *testing.T) *CLI {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	reattach, closed := make(chan *plugin.ReattachConfig, 1), make(chan struct{})
-	factory := providerserver.NewProtocol6(provider.New("test", fleet.Openers{"sim": w.open})())
+	factory := providerserver.NewProtocol6(provider.New("test", w.openers())())
 	go func() {
 		err := tf6server.Serve(address, func() tfprotov6.ProviderServer { return factory() },
 			tf6server.WithDebug(ctx, reattach, closed), tf6server.WithGoPluginLogger(hclog.NewNullLogger()), tf6server.WithoutLogStderrOverride())

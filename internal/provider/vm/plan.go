@@ -203,7 +203,7 @@ func (p *planner) look(ctx context.Context, diags *diag.Diagnostics) {
 	}
 	if err == nil {
 		diags.AddAttributeWarning(path.Root("name"), "VM Will Be Adopted",
-			fmt.Sprintf("VM %q (%s) is on target %q already and was made by this configuration: an apply was interrupted before it could write its state. It will be completed and taken over as it is.", p.want.Name, p.want.UUID, p.place.Target))
+			fmt.Sprintf("VM %q (%s) is on target %q already and was made by this configuration: an apply was interrupted before it could write its state. It will be completed and brought to this configuration, with a restart where that needs one, and taken over.", p.want.Name, p.want.UUID, p.place.Target))
 		return
 	}
 	if attr.Gone(err) {
