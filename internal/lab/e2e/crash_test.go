@@ -60,9 +60,11 @@ resource "novacron_vm" "one" {
 // crash is a death at one call.
 type crash struct {
 	dies   victims
-	change int // the how manieth call that changes something
-	call   int // instead: the how manieth call of all
-	after  bool
+	change int    // the how manieth call that changes something
+	call   int    // instead: the how manieth call of all
+	what   string // instead: the first call that does this
+	after  bool   // libvirtd has answered
+	amid   bool   // libvirtd is at work on the call
 
 	hit  atomic.Bool
 	name atomic.Value
@@ -70,11 +72,15 @@ type crash struct {
 
 func (c *crash) hooks() hooks {
 	strike := func(k call) bool {
-		if c.hit.Load() || c.change != 0 && k.change != c.change || c.call != 0 && k.n != c.call {
+		if c.hit.Load() || c.change != 0 && k.change != c.change || c.call != 0 && k.n != c.call || c.what != "" && k.what != c.what {
 			return false
 		}
 		c.hit.Store(true)
 		c.name.Store(k.what)
+		if c.amid {
+			go c.dies.kill(k.pid)
+			return false
+		}
 		c.dies.kill(k.pid)
 		return true
 	}
@@ -86,8 +92,11 @@ func (c *crash) hooks() hooks {
 
 func (c *crash) String() string {
 	when := "before"
-	if c.after {
+	switch {
+	case c.after:
 		when = "after"
+	case c.amid:
+		when = "amid"
 	}
 	return fmt.Sprintf("%s died %s change %d call %d: %v", c.dies, when, c.change, c.call, c.name.Load())
 }
@@ -133,8 +142,9 @@ func wantOneOfEach(t *testing.T, h *lab.Host, memory string) {
 // death after the change before it does. So a death after each change meets every
 // state that the host can be left in; each is met once, by the provider's death
 // and by that of terraform as well in turns (the driver's own tests die at every
-// call). A few reads are taken all the same. The destroys at the end of the
-// rounds die in turn after each of their changes.
+// call). A read is taken all the same, and calls that libvirtd is long at work
+// on when their caller dies. The destroys at the end of the rounds die in turn
+// after each of their changes.
 func TestWhoeverIsKilledInAnApplyTheNextOneConverges(t *testing.T) {
 	for first, dies := range []victims{theProvider, terraformAndTheProvider} {
 		t.Run(string(dies), func(t *testing.T) {
@@ -177,8 +187,11 @@ func TestWhoeverIsKilledInAnApplyTheNextOneConverges(t *testing.T) {
 			}
 			for change := 1 + first; round(&crash{change: change, after: true}); change += 2 {
 			}
-			for _, call := range []int{20 + first, 60 + first} {
-				round(&crash{call: call})
+			round(&crash{call: 60 + first})
+			for _, what := range []string{"start domain", "start network"} {
+				if !round(&crash{what: what, amid: true}) {
+					t.Errorf("no call to %s", what)
+				}
 			}
 		})
 	}
