@@ -126,20 +126,37 @@ func TestAHostThatCannotBeReachedIsOneErrorWithARemedy(t *testing.T) {
 
 func TestAForeignVMOfTheNameIsLeftAlone(t *testing.T) {
 	h := sharedHost(t)
+	w := newWorkspace(t, h.URI(), vmWith("taken", "disks = { root = { size = \"1MiB\" } }"))
+	if r := w.do("plan", "-json", "-out=plan"); r.err != nil {
+		t.Fatal(r.text())
+	}
 	file := filepath.Join(t.TempDir(), "foreign.xml")
 	if err := os.WriteFile(file, []byte(`<domain type="qemu"><name>taken</name><memory unit="MiB">48</memory><os><type>hvm</type></os></domain>`), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	virsh(t, h, "define", file)
 	before := virsh(t, h, "dumpxml", "taken")
-	w := newWorkspace(t, h.URI(), vmWith("taken", "disks = { root = { size = \"1MiB\" } }"))
 	const hint = "terraform import"
+	wantError(t, w.do("apply", "-json", "plan"), "VM Exists Already", "name", hint) // made since the plan
 	wantError(t, w.plan(), "VM Exists Already", "name", hint)
 	wantError(t, w.apply(), "VM Exists Already", "name", hint)
 	if now := virsh(t, h, "dumpxml", "taken"); now != before {
 		t.Errorf("the foreign VM is now\n%s\nand was\n%s", now, before)
 	}
 	virsh(t, h, "undefine", "taken")
+}
+
+func TestTheVMOfAnotherOwnerIsLeftAlone(t *testing.T) {
+	h := sharedHost(t)
+	theirs := newWorkspace(t, h.URI(), vmWith("web", "description = \"theirs\""))
+	theirs.mustApply()
+	ours := newWorkspace(t, h.URI(), "provider \"novacron\" {\n  owner = \"somebody else\"\n}\n"+vmWith("web", "description = \"ours\""))
+	wantError(t, ours.plan(), "VM Exists Already", "name", "terraform import")
+	if got := virsh(t, h, "desc", "web"); got != "theirs" {
+		t.Errorf("the description is %q, want theirs", got)
+	}
+	theirs.mustBeDone()
+	theirs.mustDestroy()
 }
 
 func TestAForeignNetworkOfTheNameIsLeftAlone(t *testing.T) {
