@@ -42,27 +42,41 @@ func (d *Driver) CreateVM(ctx context.Context, vm spec.VM) (spec.VMInfo, error) 
 		return spec.VMInfo{}, err
 	}
 	defer unlock()
-	for range defineTries {
-		if err = d.make(ctx, host, vm); !gone(err) {
-			break
+	for try := 1; ; try++ {
+		err := d.make(ctx, host, vm)
+		if err == nil {
+			return d.VM(ctx, vm.UUID)
+		}
+		if !disturbed(err) || try == makeTries {
+			return spec.VMInfo{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return spec.VMInfo{}, ctx.Err()
+		case <-time.After(time.Duration(try) * 50 * time.Millisecond):
 		}
 	}
-	if err != nil {
-		return spec.VMInfo{}, err
-	}
-	return d.VM(ctx, vm.UUID)
 }
 
-// defineTries is how often a definition is made that is gone a moment later:
-// libvirt loses it when another process defines the same VM at the same time.
-const defineTries = 3
+// makeTries is how often a VM is made whose making another process disturbs: one
+// that makes the same VM at the same time. libvirt then loses one of two
+// definitions for a moment, and a volume is there that is still being made.
+const makeTries = 4
+
+// disturbed reports whether another process may have been at work. All that the
+// VM refers to was found before, so what is missing now was there.
+func disturbed(err error) bool {
+	k := fault.KindOf(err)
+	return k == fault.NotFound || k == fault.Busy
+}
 
 // gone reports whether the VM itself is what was not found.
 func gone(err error) bool {
 	return fault.KindOf(err) == fault.NotFound && fault.FieldOf(err) == ""
 }
 
-// make makes or completes the VM, or leaves nothing that it made.
+// make makes or completes the VM, or leaves nothing that it made. What another
+// process may have made or be making is left alone.
 func (d *Driver) make(ctx context.Context, host domxml.Host, vm spec.VM) error {
 	made, err := d.define(ctx, host, vm)
 	if err == nil && !made {
@@ -71,7 +85,7 @@ func (d *Driver) make(ctx context.Context, host domxml.Host, vm spec.VM) error {
 	if err == nil {
 		err = d.finish(ctx, vm)
 	}
-	if err != nil && made && !gone(err) {
+	if err != nil && made && !disturbed(err) {
 		err = d.undo(ctx, vm.UUID, err)
 	}
 	return err

@@ -154,6 +154,9 @@ func deleteNamed(l *libvirt.Libvirt, pool libvirt.StoragePool, name string) erro
 // growFound makes a volume that was found at least as large as it is wanted.
 func (d *Driver) growFound(l *libvirt.Libvirt, vol libvirt.StorageVol, size spec.Size) error {
 	v, err := describe(l, vol)
+	if is(err, libvirt.ErrOperationInvalid) {
+		return fault.Errorf(fault.Busy, "volume %q is still being made: %w", vol.Name, err)
+	}
 	if err != nil || v.Capacity >= size {
 		return err
 	}
