@@ -40,6 +40,7 @@ const telegrafConf = `[agent]
   flush_interval = "1s"
   round_interval = true
   omit_hostname = true
+  skip_processors_after_aggregators = true
 [[inputs.novacron]]
   uris = [%q]
 [[processors.novacron]]
