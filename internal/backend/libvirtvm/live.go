@@ -133,15 +133,8 @@ func inUse(l *libvirt.Libvirt, dom libvirt.Domain, id string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	doc, err := l.DomainGetXMLDesc(dom, 0)
-	if err != nil {
-		return false, err
-	}
-	live, err := domxml.Parse(doc)
-	if err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(live.Domain.Devices.Disks, func(el libvirtxml.DomainDisk) bool {
-		return domxml.SourcePath(el) == v.Path
-	}), nil
+	disks, err := disksOf(l, dom, 0)
+	return slices.ContainsFunc(disks, func(el libvirtxml.DomainDisk) bool {
+		return domxml.Needs(el, vol.Pool, vol.Name, v.Path)
+	}), err
 }

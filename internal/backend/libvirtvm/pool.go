@@ -137,10 +137,47 @@ func (d *Driver) lookupVolume(ctx context.Context, l *libvirt.Libvirt, id string
 	return vol, v, err
 }
 
+// describe returns what the volume is. The format of one of ours is in its name:
+// a pool that is refreshed guesses formats from contents, so a guest with a raw
+// disk could make it whatever it likes, down to a qcow2 over a file of the host.
 func describe(l *libvirt.Libvirt, vol libvirt.StorageVol) (domxml.Volume, error) {
 	doc, err := l.StorageVolGetXMLDesc(vol, 0)
 	if err != nil {
 		return domxml.Volume{}, err
 	}
-	return domxml.ParseVolume(doc)
+	v, err := domxml.ParseVolume(doc)
+	if m := ownName.FindStringSubmatch(vol.Name); m != nil && !v.Block {
+		v.Format = m[2]
+	}
+	return v, err
+}
+
+// idAt returns the id of the volume at the path, also in a pool that does not run:
+// libvirt finds the volumes of running ones only. Without such a pool it returns
+// the path.
+func idAt(l *libvirt.Libvirt, path string) (string, error) {
+	vol, err := l.StorageVolLookupByPath(path)
+	if err == nil {
+		return spec.VolumeID(vol.Pool, vol.Name), nil
+	}
+	if fault.KindOf(libvirtconn.Fault(err)) != fault.NotFound {
+		return "", err
+	}
+	pools, _, err := l.ConnectListAllStoragePools(1, 0)
+	if err != nil {
+		return "", err
+	}
+	for _, pool := range pools {
+		at, err := volumePath(l, pool, filepath.Base(path))
+		if is(err, libvirt.ErrNoStoragePool) {
+			continue // gone since the listing
+		}
+		if err != nil {
+			return "", err
+		}
+		if at == path {
+			return spec.VolumeID(pool.Name, filepath.Base(path)), nil
+		}
+	}
+	return path, nil
 }

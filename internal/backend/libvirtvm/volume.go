@@ -303,14 +303,9 @@ func (d *Driver) volumeInfo(l *libvirt.Libvirt, id string, v domxml.Volume) (spe
 	if v.BackingPath == "" {
 		return info, nil
 	}
-	info.Backing = v.BackingPath
-	base, err := l.StorageVolLookupByPath(v.BackingPath)
-	if err == nil {
-		info.Backing = spec.VolumeID(base.Pool, base.Name)
-	} else if fault.KindOf(libvirtconn.Fault(err)) != fault.NotFound {
-		return info, err
-	}
-	return info, nil
+	var err error
+	info.Backing, err = idAt(l, v.BackingPath)
+	return info, err
 }
 
 // GrowVolume makes the volume larger: through the VM that runs with it, when
@@ -330,7 +325,7 @@ func (d *Driver) GrowVolume(ctx context.Context, id string, size spec.Size) erro
 
 // growVolume makes a volume larger, whoever has it open.
 func growVolume(l *libvirt.Libvirt, vol libvirt.StorageVol, path string, size spec.Size) error {
-	dom, dev, err := runningWith(l, path)
+	dom, dev, err := runningWith(l, vol, path)
 	if err != nil {
 		return err
 	}

@@ -127,16 +127,42 @@ func (p *Parsed) readDisks() {
 }
 
 // SourcePath returns the file or block device of a disk, or "".
-func SourcePath(el libvirtxml.DomainDisk) string {
+func SourcePath(el libvirtxml.DomainDisk) string { return pathOf(el.Source) }
+
+func pathOf(s *libvirtxml.DomainDiskSource) string {
 	switch {
-	case el.Source == nil:
+	case s == nil:
 		return ""
-	case el.Source.File != nil:
-		return el.Source.File.File
-	case el.Source.Block != nil:
-		return el.Source.Block.Dev
+	case s.File != nil:
+		return s.File.File
+	case s.Block != nil:
+		return s.Block.Dev
 	}
 	return ""
+}
+
+// Opens reports whether the source of the disk is the volume: named by its path
+// or, as other tools do, by its name in its pool.
+func Opens(el libvirtxml.DomainDisk, pool, name, path string) bool {
+	return sourceIs(el.Source, pool, name, path)
+}
+
+// Needs reports whether the disk is the volume or an overlay of it, as far as the
+// definition tells the images below a disk: that of a running VM does.
+func Needs(el libvirtxml.DomainDisk, pool, name, path string) bool {
+	for b := el.BackingStore; b != nil; b = b.BackingStore {
+		if sourceIs(b.Source, pool, name, path) {
+			return true
+		}
+	}
+	return Opens(el, pool, name, path)
+}
+
+func sourceIs(s *libvirtxml.DomainDiskSource, pool, name, path string) bool {
+	if s != nil && s.Volume != nil {
+		return s.Volume.Pool == pool && s.Volume.Volume == name
+	}
+	return path != "" && pathOf(s) == path
 }
 
 func (p *Parsed) readNICs() {
