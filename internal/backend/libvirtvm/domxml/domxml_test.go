@@ -125,6 +125,9 @@ func byHand(d *libvirtxml.Domain) {
 		Source: &libvirtxml.DomainInterfaceSource{Bridge: &libvirtxml.DomainInterfaceSourceBridge{Bridge: "br0"}},
 	})
 	d.Devices.Disks[0].IOTune = &libvirtxml.DomainDiskIOTune{TotalIopsSec: 500}
+	d.Devices.Disks[0].Source.StartupPolicy = "optional"
+	d.Devices.Interfaces[0].Source.Network.PortGroup = "dmz"
+	d.VCPU.CPUSet = "0-1"
 	d.Metadata.XML = `<o:inst xmlns:o="http://openstack.example"><o:flavor name="m1"/></o:inst>` + d.Metadata.XML
 }
 
@@ -142,7 +145,7 @@ func TestAChangeKeepsWhatWasAddedByHand(t *testing.T) {
 		t.Fatalf("Apply: %v", err)
 	}
 	doc := marshal(t, d)
-	for _, keep := range []string{"<total_iops_sec>500<", `<o:flavor name="m1"/>`, "/isos/x.iso", "52:54:00:FF:00:01"} {
+	for _, keep := range []string{"<total_iops_sec>500<", `<o:flavor name="m1"/>`, "/isos/x.iso", "52:54:00:FF:00:01", `startupPolicy="optional"`, `portgroup="dmz"`, `cpuset="0-1"`} {
 		if !strings.Contains(doc, keep) {
 			t.Errorf("after Apply the definition lost %q", keep)
 		}
@@ -169,18 +172,53 @@ func TestAChangeKeepsWhatWasAddedByHand(t *testing.T) {
 	}
 }
 
+func TestAChangeKeepsTheRoomToGrowOfAVMThatIsNotOurs(t *testing.T) {
+	const doc = `<domain type='kvm'><name>old</name><memory unit='GiB'>8</memory><currentMemory unit='GiB'>2</currentMemory>` +
+		`<vcpu placement='static' cpuset='4-7' current='2'>4</vcpu><os><type>hvm</type></os></domain>`
+	for _, c := range []struct {
+		change string
+		edit   func(*spec.VM)
+		vcpu   string
+		memory string
+	}{
+		{"its description", func(v *spec.VM) { v.Description = "new" }, `cpuset="4-7" current="2">4<`, `<memory unit="GiB">8<`},
+		{"its CPUs", func(v *spec.VM) { v.CPUs = 3 }, `cpuset="4-7">3<`, `<memory unit="GiB">8<`},
+		{"its memory", func(v *spec.VM) { v.Memory = 3 * spec.GiB }, `current="2">4<`, `<memory unit="KiB">3145728<`},
+	} {
+		p, err := Parse(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.edit(&p.VM)
+		if err := Apply(p.Domain, VM{VM: p.VM}); err != nil {
+			t.Fatal(err)
+		}
+		got := marshal(t, p.Domain)
+		if !strings.Contains(got, c.vcpu) || !strings.Contains(got, c.memory) {
+			t.Errorf("after a change of %s the definition is\n%s\nwant %s and %s in it", c.change, got, c.vcpu, c.memory)
+		}
+	}
+}
+
 func TestADiskSwappedByHandIsSeen(t *testing.T) {
 	d, err := New(Host{VirtType: "qemu", Arch: "x86_64"}, exampleVM())
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Devices.Disks[0].Source = diskSource("/elsewhere.img", false)
-	p, err := Parse(marshal(t, d))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := p.Disks["root"].Volume; got != "/elsewhere.img" {
-		t.Errorf("disks.root.volume = %q, want the path that is there now", got)
+	for want, source := range map[string]*libvirtxml.DomainDiskSource{
+		"/elsewhere.img": diskSource("/elsewhere.img", false),
+		"fast/x.qcow2":   {Volume: &libvirtxml.DomainDiskSourceVolume{Pool: "fast", Volume: "x.qcow2"}},
+		"rbd:rbd/x":      {Network: &libvirtxml.DomainDiskSourceNetwork{Protocol: "rbd", Name: "rbd/x"}},
+		"empty":          nil,
+	} {
+		d.Devices.Disks[0].Source = source
+		p, err := Parse(marshal(t, d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Disks["root"].Volume; got != want {
+			t.Errorf("disks.root.volume = %q, want what is there now, %q", got, want)
+		}
 	}
 }
 

@@ -107,14 +107,14 @@ func (p *Parsed) readDisks() {
 		}
 		i := slices.IndexFunc(p.Meta.Disks, func(r DiskRecord) bool { return r.Target == dev })
 		if i < 0 {
-			p.Unmanaged = append(p.Unmanaged, fmt.Sprintf("%s %s (%s)", cmp.Or(el.Device, "disk"), dev, SourcePath(el)))
+			p.Unmanaged = append(p.Unmanaged, fmt.Sprintf("%s %s (%s)", cmp.Or(el.Device, "disk"), dev, sourceName(el.Source)))
 			continue
 		}
 		r := p.Meta.Disks[i]
 		disk := spec.Disk{Bus: el.Target.Bus, ReadOnly: el.ReadOnly != nil}
-		switch path := SourcePath(el); {
-		case path != r.Path:
-			disk.Volume = path // put there by hand: shown as it is
+		switch {
+		case pathOf(el.Source) != r.Path:
+			disk.Volume = cmp.Or(sourceName(el.Source), "empty") // put there by hand: shown as it is
 		case r.Owned:
 			p.OwnedDisks[r.Key] = r.Volume
 			disk.Backing = r.Backing
@@ -126,9 +126,7 @@ func (p *Parsed) readDisks() {
 	}
 }
 
-// SourcePath returns the file or block device of a disk, or "".
-func SourcePath(el libvirtxml.DomainDisk) string { return pathOf(el.Source) }
-
+// pathOf returns the file or block device that a disk is, or "".
 func pathOf(s *libvirtxml.DomainDiskSource) string {
 	switch {
 	case s == nil:
@@ -137,6 +135,19 @@ func pathOf(s *libvirtxml.DomainDiskSource) string {
 		return s.File.File
 	case s.Block != nil:
 		return s.Block.Dev
+	}
+	return ""
+}
+
+// sourceName returns what a disk is made of in words: its path where it has one.
+func sourceName(s *libvirtxml.DomainDiskSource) string {
+	switch path := pathOf(s); {
+	case path != "" || s == nil:
+		return path
+	case s.Volume != nil:
+		return spec.VolumeID(s.Volume.Pool, s.Volume.Volume)
+	case s.Network != nil:
+		return s.Network.Protocol + ":" + s.Network.Name
 	}
 	return ""
 }

@@ -111,9 +111,7 @@ func Apply(d *libvirtxml.Domain, vm VM) error {
 		meta.Labels = old.Labels
 	}
 	d.Description = vm.Description
-	d.Memory = &libvirtxml.DomainMemory{Value: uint(vm.Memory / spec.KiB), Unit: "KiB"}
-	d.CurrentMemory = &libvirtxml.DomainCurrentMemory{Value: uint(vm.Memory / spec.KiB), Unit: "KiB"}
-	d.VCPU = &libvirtxml.DomainVCPU{Value: uint(vm.CPUs)}
+	size(d, vm.VM)
 	d.OS.Kernel, d.OS.Initrd, d.OS.Cmdline = "", "", ""
 	if vm.Boot != nil {
 		d.OS.Kernel, d.OS.Initrd, d.OS.Cmdline = vm.Boot.Kernel, vm.Boot.Initrd, vm.Boot.Cmdline
@@ -132,6 +130,21 @@ func Apply(d *libvirtxml.Domain, vm VM) error {
 	}
 	d.Metadata = &libvirtxml.DomainMetadata{XML: strings.TrimSpace(rest + "\n" + text)}
 	return nil
+}
+
+// size gives the guest its memory and CPUs. Where it has that many already, room
+// to grow, pinning and the like, which someone gave it by hand, stay.
+func size(d *libvirtxml.Domain, vm spec.VM) {
+	if memory(d) != vm.Memory {
+		d.Memory = &libvirtxml.DomainMemory{Value: uint(vm.Memory / spec.KiB), Unit: "KiB"}
+		d.CurrentMemory = &libvirtxml.DomainCurrentMemory{Value: uint(vm.Memory / spec.KiB), Unit: "KiB"}
+	}
+	if d.VCPU == nil {
+		d.VCPU = &libvirtxml.DomainVCPU{Value: 1}
+	}
+	if vcpus(d) != vm.CPUs {
+		d.VCPU.Value, d.VCPU.Current, d.VCPUs = uint(vm.CPUs), 0, nil
+	}
 }
 
 func metadataOf(d *libvirtxml.Domain) string {
@@ -213,8 +226,10 @@ func fillDisk(el *libvirtxml.DomainDisk, key string, disk Disk, order uint) {
 	if el.Driver == nil {
 		el.Driver = &libvirtxml.DomainDiskDriver{Name: "qemu", Discard: "unmap"}
 	}
-	el.Driver.Type = disk.Format
-	el.Source, el.BackingStore = diskSource(disk.Path, disk.Block), nil
+	if pathOf(el.Source) != disk.Path {
+		el.Driver.Type = disk.Format
+		el.Source, el.BackingStore = diskSource(disk.Path, disk.Block), nil
+	}
 	el.Serial = key
 	el.Boot = &libvirtxml.DomainDeviceBoot{Order: order}
 	el.ReadOnly = nil
@@ -306,9 +321,8 @@ func applyNICs(d *libvirtxml.Domain, old *Metadata, vm VM) []NICRecord {
 		}
 		el.MAC = &libvirtxml.DomainInterfaceMAC{Address: nic.MAC}
 		el.Model = &libvirtxml.DomainInterfaceModel{Type: cmp.Or(nic.Model, "virtio")}
-		el.Source = &libvirtxml.DomainInterfaceSource{User: &libvirtxml.DomainInterfaceSourceUser{}}
-		if nic.NetworkName != "" {
-			el.Source = &libvirtxml.DomainInterfaceSource{Network: &libvirtxml.DomainInterfaceSourceNetwork{Network: nic.NetworkName}}
+		if el.Source == nil || networkOf(el) != nic.NetworkName {
+			el.Source = nicSource(nic.NetworkName)
 		}
 		managed = append(managed, el)
 		records = append(records, NICRecord{
@@ -317,6 +331,14 @@ func applyNICs(d *libvirtxml.Domain, old *Metadata, vm VM) []NICRecord {
 	}
 	d.Devices.Interfaces = append(managed, foreign...)
 	return records
+}
+
+// nicSource returns what an interface is plugged into; "" is user networking.
+func nicSource(network string) *libvirtxml.DomainInterfaceSource {
+	if network == "" {
+		return &libvirtxml.DomainInterfaceSource{User: &libvirtxml.DomainInterfaceSourceUser{}}
+	}
+	return &libvirtxml.DomainInterfaceSource{Network: &libvirtxml.DomainInterfaceSourceNetwork{Network: network}}
 }
 
 func forwardRecords(forward map[uint16]uint16) []ForwardRecord {
