@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	libvirt "github.com/digitalocean/go-libvirt"
@@ -76,9 +77,10 @@ func gone(err error) bool {
 }
 
 // make makes or completes the VM, or leaves nothing that it made. What another
-// process may have made or be making is left alone.
+// process may have made or be making is left alone, and so is a disk that was
+// there before: all that is left of a VM that somebody undefined.
 func (d *Driver) make(ctx context.Context, host domxml.Host, vm spec.VM) error {
-	made, err := d.define(ctx, host, vm)
+	made, found, err := d.define(ctx, host, vm)
 	if err == nil && !made {
 		err = d.adopt(ctx, vm)
 	}
@@ -86,7 +88,7 @@ func (d *Driver) make(ctx context.Context, host domxml.Host, vm spec.VM) error {
 		err = d.finish(ctx, vm)
 	}
 	if err != nil && made && !disturbed(err) {
-		err = d.undo(ctx, vm.UUID, err)
+		err = d.undo(ctx, vm.UUID, found, err)
 	}
 	return err
 }
@@ -121,12 +123,13 @@ func (d *Driver) refuse(vm spec.VM) error {
 }
 
 // define makes the definition, with everything resolved, unless an earlier call
-// did. made is whether this call made it. The definition is the record of what
-// the VM will own, so it comes before the disks.
-func (d *Driver) define(ctx context.Context, host domxml.Host, vm spec.VM) (made bool, err error) {
+// did. made is whether this call made it, and found are the disks of its own that
+// were there before. The definition is the record of what the VM will own, so it
+// comes before the disks.
+func (d *Driver) define(ctx context.Context, host domxml.Host, vm spec.VM) (made bool, found []string, err error) {
 	uuid, err := uuidOf(vm.UUID)
 	if err != nil {
-		return false, fault.As(fault.Invalid, err)
+		return false, nil, fault.As(fault.Invalid, err)
 	}
 	err = d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
 		_, err := l.DomainLookupByUUID(uuid)
@@ -143,6 +146,9 @@ func (d *Driver) define(ctx context.Context, host domxml.Host, vm spec.VM) (made
 		if err != nil {
 			return err
 		}
+		if found, err = ownDisks(l, resolved.Disks); err != nil {
+			return err
+		}
 		dom, err := domxml.New(host, resolved)
 		if err != nil {
 			return err
@@ -157,7 +163,29 @@ func (d *Driver) define(ctx context.Context, host domxml.Host, vm spec.VM) (made
 		made = true
 		return nil
 	})
-	return made, err
+	return made, found, err
+}
+
+// ownDisks returns the ids of the disks of the VM's own that are there already.
+func ownDisks(l *libvirt.Libvirt, disks map[string]domxml.Disk) (ids []string, err error) {
+	for _, disk := range disks {
+		if !disk.Owned() {
+			continue
+		}
+		poolName, name, _ := spec.SplitVolumeID(disk.ID)
+		pool, err := l.StoragePoolLookupByName(poolName)
+		if err != nil {
+			return nil, err
+		}
+		vol, err := findVolume(l, pool, name)
+		if err != nil {
+			return nil, err
+		}
+		if vol != nil {
+			ids = append(ids, disk.ID)
+		}
+	}
+	return ids, nil
 }
 
 // adopt brings what an earlier call left to the definition that is wanted now.
@@ -212,14 +240,14 @@ func (d *Driver) setAutostart(ctx context.Context, vm spec.VM) error {
 	})
 }
 
-// undo removes what a failed create made and returns why it failed, with a word
-// on what could not be removed.
-func (d *Driver) undo(ctx context.Context, id string, failed error) error {
+// undo removes what a failed create made, all but the volumes to keep, and returns
+// why it failed, with a word on what could not be removed.
+func (d *Driver) undo(ctx context.Context, id string, keep []string, failed error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
 	defer cancel()
 	err := d.StopVM(ctx, id, spec.Shutdown{Force: true})
 	if err == nil {
-		err = d.DeleteVM(ctx, id)
+		err = d.remove(ctx, id, keep)
 	}
 	if err != nil {
 		return fmt.Errorf("%w (and parts of it stay until the next attempt: %v)", failed, err)
@@ -244,7 +272,10 @@ func (d *Driver) withDomain(ctx context.Context, id string, f func(*libvirt.Libv
 
 // DeleteVM removes what the VM owns and then its definition, so that an
 // interrupted delete can be made again.
-func (d *Driver) DeleteVM(ctx context.Context, id string) error {
+func (d *Driver) DeleteVM(ctx context.Context, id string) error { return d.remove(ctx, id, nil) }
+
+// remove is DeleteVM without the volumes to keep.
+func (d *Driver) remove(ctx context.Context, id string, keep []string) error {
 	err := d.withDomain(ctx, id, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
 		power, err := powerOf(l, dom)
 		if err != nil {
@@ -262,6 +293,9 @@ func (d *Driver) DeleteVM(ctx context.Context, id string) error {
 			return err
 		}
 		for _, volume := range append(p.Meta.Owned(), p.Meta.Dropped()...) {
+			if slices.Contains(keep, volume) {
+				continue
+			}
 			if err := deleteOwned(l, volume, dom.Name); err != nil {
 				return err
 			}

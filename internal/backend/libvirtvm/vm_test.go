@@ -1,0 +1,50 @@
+package libvirtvm
+
+import (
+	"errors"
+	"net"
+	"os"
+	"testing"
+
+	"github.com/novacron/terraform-provider-novacron/internal/fault"
+	"github.com/novacron/terraform-provider-novacron/internal/lab"
+	"github.com/novacron/terraform-provider-novacron/internal/spec"
+)
+
+func TestADiskThatOutlivedItsVMOutlivesAFailedCreate(t *testing.T) {
+	h := lab.ForTest(t)
+	d := open(t, h)
+	ctx := t.Context()
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	port := uint16(busy.Addr().(*net.TCPAddr).Port)
+	vm := spec.VM{
+		UUID: spec.Identity("t", "vm", "db"), Name: "db", CPUs: 1, Memory: 128 * spec.MiB, Power: spec.Stopped,
+		Disks: map[string]spec.Disk{"data": {Size: spec.MiB}},
+		NICs:  map[string]spec.NIC{"user": {Forward: map[uint16]uint16{port: 22}}},
+	}
+	info, err := d.CreateVM(ctx, vm)
+	if err != nil {
+		t.Fatalf("CreateVM: %v", err)
+	}
+	old, err := d.Volume(ctx, info.OwnedDisks["data"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	virsh(t, h, "undefine", "db")
+	vm.Power = spec.Running
+	vm.Disks["more"] = spec.Disk{Size: spec.MiB}
+	if _, err := d.CreateVM(ctx, vm); !errors.Is(err, fault.Conflict) {
+		t.Fatalf("CreateVM with a port that is taken = %v, want conflict", err)
+	}
+	if _, err := d.VM(ctx, vm.UUID); !errors.Is(err, fault.NotFound) {
+		t.Errorf("VM after the create that failed = %v, want not found", err)
+	}
+	left, err := os.ReadDir(h.Images())
+	if err != nil || len(left) != 1 || h.Images()+"/"+left[0].Name() != old.Path {
+		t.Errorf("files after the create that failed = %v, %v; want the disk that was there before, %s", left, err, old.Path)
+	}
+}
