@@ -178,7 +178,8 @@ func (d *Driver) makeDisk(ctx context.Context, l *libvirt.Libvirt, id string, di
 }
 
 // makeSeed renders the seed in memory and uploads it, unless an earlier call did.
-// The guest is off: one that was left half written is made anew.
+// The guest is off: one that was left half written is made anew. A seed of which
+// only the digest is known cannot be.
 func (d *Driver) makeSeed(ctx context.Context, vm spec.VM, id string) error {
 	iso, err := cloudinit.Seed(vm)
 	if err != nil {
@@ -194,6 +195,10 @@ func (d *Driver) makeSeed(ctx context.Context, vm spec.VM, id string) error {
 		done, err := filled(l, pool, name)
 		if err != nil || done {
 			return err
+		}
+		if vm.CloudInit != nil && vm.CloudInit.Digest != "" {
+			err := fault.Errorf(fault.Conflict, "the seed %s is not on the host any more, and what it said is not known here", id)
+			return fault.WithHint(err, "plan again")
 		}
 		if err := emptied(l, pool, name); err != nil {
 			return err

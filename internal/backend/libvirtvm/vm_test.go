@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/novacron/terraform-provider-novacron/internal/change"
 	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/lab"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
@@ -46,5 +47,31 @@ func TestADiskThatOutlivedItsVMOutlivesAFailedCreate(t *testing.T) {
 	left, err := os.ReadDir(h.Images())
 	if err != nil || len(left) != 1 || h.Images()+"/"+left[0].Name() != old.Path {
 		t.Errorf("files after the create that failed = %v, %v; want the disk that was there before, %s", left, err, old.Path)
+	}
+}
+
+func TestASeedThatIsGoneIsNotReplacedByAnEmptyOne(t *testing.T) {
+	h := lab.ForTest(t)
+	d := open(t, h)
+	ctx := t.Context()
+	vm := spec.VM{
+		UUID: spec.Identity("t", "vm", "seeded"), Name: "seeded", CPUs: 1, Memory: 128 * spec.MiB, Power: spec.Stopped,
+		CloudInit: &spec.CloudInit{UserData: "#cloud-config\n"},
+	}
+	have, err := d.CreateVM(ctx, vm)
+	if err != nil {
+		t.Fatalf("CreateVM: %v", err)
+	}
+	files, err := os.ReadDir(h.Images())
+	if err != nil || len(files) != 1 {
+		t.Fatalf("files in the pool = %v, %v; want the seed", files, err)
+	}
+	virsh(t, h, "vol-delete", files[0].Name(), "default")
+	vm.CPUs, vm.CloudInit = 2, &spec.CloudInit{Digest: have.SeedDigest()} // what an update knows of a write-only seed
+	if _, err := d.UpdateVM(ctx, vm, change.VM(have.VM, vm), spec.Shutdown{}); fault.FieldOf(err) != "cloud_init" {
+		t.Errorf("UpdateVM whose seed is gone = %v, want an error at cloud_init", err)
+	}
+	if left, err := os.ReadDir(h.Images()); err != nil || len(left) != 0 {
+		t.Errorf("files in the pool = %v, %v; want no seed, rather than one that says nothing", left, err)
 	}
 }

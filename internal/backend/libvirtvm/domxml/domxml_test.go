@@ -172,6 +172,37 @@ func TestAChangeKeepsWhatWasAddedByHand(t *testing.T) {
 	}
 }
 
+func TestASeedThatSaysTheSameStaysWhereItIs(t *testing.T) {
+	for _, c := range []struct {
+		digest, path string
+		drops        []DropRecord
+	}{
+		{"d1", "/p/web-1.6a1b0000.seed.iso", nil},
+		{"d2", "/other/seed.iso", []DropRecord{{"default/web-1.6a1b0000.seed.iso"}}},
+	} {
+		vm := exampleVM()
+		d, err := New(Host{VirtType: "qemu", Arch: "x86_64"}, vm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		vm.Seed = &Seed{ID: "other/seed.iso", Path: "/other/seed.iso", Digest: c.digest} // the target has another pool now
+		if err := Apply(d, vm); err != nil {
+			t.Fatal(err)
+		}
+		p, err := Parse(marshal(t, d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := p.Domain.Devices.Disks[len(p.Domain.Devices.Disks)-1]
+		if len(p.Domain.Devices.Disks) != 3 || pathOf(last.Source) != c.path || p.Meta.Seed.Digest != c.digest {
+			t.Errorf("after Apply of a seed %s the last of %d disks is %s with the record %+v; want 3 and %s", c.digest, len(p.Domain.Devices.Disks), pathOf(last.Source), p.Meta.Seed, c.path)
+		}
+		if diff := cmp.Diff(c.drops, p.Meta.Drops); diff != "" {
+			t.Errorf("to be deleted after a seed %s (-want +got):\n%s", c.digest, diff)
+		}
+	}
+}
+
 func TestAChangeKeepsTheRoomToGrowOfAVMThatIsNotOurs(t *testing.T) {
 	const doc = `<domain type='kvm'><name>old</name><memory unit='GiB'>8</memory><currentMemory unit='GiB'>2</currentMemory>` +
 		`<vcpu placement='static' cpuset='4-7' current='2'>4</vcpu><os><type>hvm</type></os></domain>`

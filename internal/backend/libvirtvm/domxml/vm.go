@@ -116,10 +116,15 @@ func Apply(d *libvirtxml.Domain, vm VM) error {
 	if vm.Boot != nil {
 		d.OS.Kernel, d.OS.Initrd, d.OS.Cmdline = vm.Boot.Kernel, vm.Boot.Initrd, vm.Boot.Cmdline
 	}
+	seed := takeSeed(d, old)
 	if vm.Disks != nil {
 		meta.Disks = applyDisks(d, old, vm.Disks)
 	}
-	meta.Seed = applySeed(d, old, vm.Seed)
+	if seed != nil && vm.Seed != nil && old.Seed.Digest == vm.Seed.Digest {
+		d.Devices.Disks = append(d.Devices.Disks, *seed) // the same: it stays in the pool where it is
+	} else {
+		meta.Seed = addSeed(d, vm.Seed)
+	}
 	if vm.NICs != nil {
 		meta.NICs = applyNICs(d, old, vm)
 	}
@@ -245,15 +250,26 @@ func diskSource(path string, block bool) *libvirtxml.DomainDiskSource {
 	return &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: path}}
 }
 
-// applySeed puts the seed in, last, as a small read-only virtio disk: every
-// guest kernel that can boot from virtio can read it, while lean cloud kernels
-// have no driver for a CD-ROM. cloud-init finds it by its label.
-func applySeed(d *libvirtxml.Domain, old *Metadata, seed *Seed) *SeedRecord {
-	if old.Seed != nil {
-		d.Devices.Disks = slices.DeleteFunc(d.Devices.Disks, func(el libvirtxml.DomainDisk) bool {
-			return deviceName(el) == old.Seed.Target
-		})
+// takeSeed takes the disk with the seed out of the definition, nil when there is
+// none.
+func takeSeed(d *libvirtxml.Domain, old *Metadata) (seed *libvirtxml.DomainDisk) {
+	if old.Seed == nil {
+		return nil
 	}
+	d.Devices.Disks = slices.DeleteFunc(d.Devices.Disks, func(el libvirtxml.DomainDisk) bool {
+		if deviceName(el) != old.Seed.Target {
+			return false
+		}
+		seed = &el
+		return true
+	})
+	return seed
+}
+
+// addSeed puts the seed in, last, as a small read-only virtio disk: every guest
+// kernel that can boot from virtio can read it, while lean cloud kernels have no
+// driver for a CD-ROM. cloud-init finds it by its label.
+func addSeed(d *libvirtxml.Domain, seed *Seed) *SeedRecord {
 	if seed == nil {
 		return nil
 	}
