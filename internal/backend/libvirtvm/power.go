@@ -19,7 +19,7 @@ const (
 )
 
 // StartVM starts the VM, or resumes it when it is paused, and forwards its
-// ports.
+// ports. Of one that crashed, what its host kept of it is given up first.
 func (d *Driver) StartVM(ctx context.Context, id string) error {
 	err := d.withDomain(ctx, id, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
 		power, err := powerOf(l, dom)
@@ -31,6 +31,10 @@ func (d *Driver) StartVM(ctx context.Context, id string) error {
 			return nil
 		case spec.Paused:
 			return l.DomainResume(dom)
+		case spec.Crashed:
+			if err := destroy(l, dom); err != nil {
+				return err
+			}
 		}
 		_, err = l.DomainCreateWithFlags(dom, 0)
 		if is(err, libvirt.ErrOperationInvalid) {
@@ -67,12 +71,17 @@ func (d *Driver) StopVM(ctx context.Context, id string, off spec.Shutdown) error
 		if err != nil || power == spec.Stopped {
 			return err
 		}
-		err = l.DomainDestroyFlags(dom, libvirt.DomainDestroyDefault)
-		if is(err, libvirt.ErrOperationInvalid) || is(err, libvirt.ErrNoDomain) {
-			return nil // it went off by itself; a transient one is gone then
-		}
-		return err
+		return destroy(l, dom)
 	})
+}
+
+// destroy powers the domain off at once.
+func destroy(l *libvirt.Libvirt, dom libvirt.Domain) error {
+	err := l.DomainDestroyFlags(dom, libvirt.DomainDestroyDefault)
+	if is(err, libvirt.ErrOperationInvalid) || is(err, libvirt.ErrNoDomain) {
+		return nil // it went off by itself; a transient one is gone then
+	}
+	return err
 }
 
 // persist defines a domain that is transient.
@@ -102,7 +111,10 @@ func (d *Driver) shutdown(ctx context.Context, id string, timeout time.Duration)
 			if err != nil {
 				return err
 			}
-			done = power == spec.Stopped || power == spec.Crashed
+			if power == spec.Crashed {
+				return destroy(l, dom) // there is nobody to ask: seen at the next look
+			}
+			done = power == spec.Stopped
 			if done || power == spec.Paused || time.Since(asked) < offAgain {
 				return nil
 			}

@@ -281,7 +281,7 @@ func (d *Driver) remove(ctx context.Context, id string, keep []string) error {
 		if err != nil {
 			return err
 		}
-		if power != spec.Stopped && power != spec.Crashed {
+		if power != spec.Stopped {
 			return fault.Errorf(fault.Busy, "the VM is %s", power)
 		}
 		doc, err := l.DomainGetXMLDesc(dom, libvirt.DomainXMLInactive)
