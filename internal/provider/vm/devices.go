@@ -3,11 +3,13 @@ package vm
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/novacron/terraform-provider-novacron/internal/change"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/attr"
 	"github.com/novacron/terraform-provider-novacron/internal/provider/tftype"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
@@ -72,6 +74,18 @@ func (d *diskModel) fill(was diskModel, had bool, place attr.Place) {
 		d.Size = was.Size
 	case d.Size.IsNull():
 		d.Size = tftype.UnknownSize()
+	}
+}
+
+// lost warns of disks of the VM's own that the change deletes, with what is on
+// them: whether the VM runs or not.
+func (p *planner) lost(diags *diag.Diagnostics) {
+	for _, key := range keys(p.have.Disks) {
+		gone := slices.ContainsFunc(p.ops.Ops, func(op change.Op) bool { return op.Field == "disks."+key })
+		if disk := p.have.Disks[key]; gone && disk.Owned() {
+			diags.AddAttributeWarning(path.Root("disks"), "Disk Will Be Deleted",
+				fmt.Sprintf("disk %q (%s) of VM %q on target %q is the VM's own: it is deleted with everything on it", key, disk.Size, p.want.Name, p.state.Location.ValueString()))
+		}
 	}
 }
 

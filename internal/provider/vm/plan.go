@@ -322,7 +322,8 @@ func (p *planner) unsure() bool {
 	return false
 }
 
-// judge refuses changes that go too far, and warns of what the guest will suffer.
+// judge refuses changes that go too far, and warns of what is lost and what the
+// guest will suffer.
 func (p *planner) judge(ctx context.Context, diags *diag.Diagnostics) {
 	class := p.ops.Class()
 	limit := p.plan.limit(ctx)
@@ -333,6 +334,8 @@ func (p *planner) judge(ctx context.Context, diags *diag.Diagnostics) {
 	}
 	if class == change.Replace {
 		protect(p.state, "replace", diags)
+	} else {
+		p.lost(diags)
 	}
 	if status := spec.Power(p.state.Status.ValueString()); class < change.Reboot || status != spec.Running && status != spec.Paused && status != transient {
 		return

@@ -96,6 +96,34 @@ func TestThePlanSaysWhatHappensToTheGuest(t *testing.T) {
 	}
 }
 
+func TestAPlanThatDeletesADiskWarns(t *testing.T) {
+	t.Parallel()
+	w := acctest.NewWorld()
+	c := w.CLI(t)
+	c.Write(web(`disks = { root = { size = "1GiB" }, data = { size = "2GiB" } }`))
+	c.MustApply()
+	for _, tc := range []struct {
+		what, config string
+		deleted      bool
+	}{
+		{"a disk that goes", `disks = { root = { size = "1GiB" } }`, true},
+		{"a disk that goes from a VM that is off", "disks = { root = { size = \"1GiB\" } }\n  power_state = \"stopped\"", true},
+		{"a disk in another pool", `disks = { root = { size = "1GiB" }, data = { size = "2GiB", pool = "fast" } }`, true},
+		{"a disk that grows", `disks = { root = { size = "1GiB" }, data = { size = "3GiB" } }`, false},
+		{"disks that are not managed any more", ``, false},
+	} {
+		c.Write(web(tc.config))
+		r := c.Plan()
+		d, warned := acctest.Find(r.Warns, "Disk Will Be Deleted")
+		if r.Failed || warned != tc.deleted {
+			t.Errorf("%s: the plan warns of a deletion: %t; want %t\n%s", tc.what, warned, tc.deleted, r.Output)
+		}
+		if warned && !strings.Contains(d.Detail, `disk "data" (2GiB)`) {
+			t.Errorf("%s: the warning says %q; want the disk and its size", tc.what, d.Detail)
+		}
+	}
+}
+
 func TestAChangeBeyondTheBudgetIsRefusedInThePlan(t *testing.T) {
 	t.Parallel()
 	w := acctest.NewWorld()

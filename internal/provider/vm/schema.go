@@ -97,7 +97,7 @@ func hardwareAttributes() map[string]schema.Attribute {
 			Optional: true,
 			MarkdownDescription: "Disks by keys of your choice (up to 20 lower-case letters, digits, `_` and `-`), tied to the key for good: adding one never moves another. " +
 				"The VM tries to boot from `root` first, then from the others in alphabetical order. A disk is either an existing `volume`, or made, kept and deleted with the VM (`size`, `backing`). " +
-				"Default: not managed; `{}` means none. Adding, removing and exchanging one: reboot.",
+				"Default: not managed; `{}` means none. Adding, removing and exchanging one: reboot; a disk of the VM's own that is removed or exchanged is deleted, and the plan warns of it.",
 			NestedObject: schema.NestedAttributeObject{Attributes: diskAttributes()},
 		},
 		"nics": schema.MapNestedAttribute{
