@@ -136,7 +136,7 @@ func sizeOf(l *libvirt.Libvirt, id string) (spec.Size, error) {
 	if err != nil {
 		return 0, err
 	}
-	vol, err := l.StorageVolLookupByName(pool, name)
+	vol, err := volumeIn(l, pool, name)
 	if err != nil {
 		return 0, err
 	}

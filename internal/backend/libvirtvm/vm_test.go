@@ -75,3 +75,30 @@ func TestASeedThatIsGoneIsNotReplacedByAnEmptyOne(t *testing.T) {
 		t.Errorf("files in the pool = %v, %v; want no seed, rather than one that says nothing", left, err)
 	}
 }
+
+func TestAVMIsReadAndDeletedWhileItsPoolIsDown(t *testing.T) {
+	h := lab.ForTest(t)
+	d := open(t, h)
+	ctx := t.Context()
+	vm := spec.VM{
+		UUID: spec.Identity("t", "vm", "cold"), Name: "cold", CPUs: 1, Memory: 128 * spec.MiB, Power: spec.Stopped,
+		Disks:     map[string]spec.Disk{"data": {Size: spec.MiB}},
+		CloudInit: &spec.CloudInit{UserData: "#cloud-config\n"},
+	}
+	made, err := d.CreateVM(ctx, vm)
+	if err != nil {
+		t.Fatalf("CreateVM: %v", err)
+	}
+	virsh(t, h, "pool-destroy", "default") // as after a reboot of a host that does not start it
+	have, err := d.VM(ctx, vm.UUID)
+	if err != nil || have.Disks["data"].Size != spec.MiB || have.SeedDigest() != made.SeedDigest() {
+		t.Errorf("VM while its pool is down = %+v, %v; want its disk and its seed as they were", have, err)
+	}
+	virsh(t, h, "pool-destroy", "default")
+	if err := d.DeleteVM(ctx, vm.UUID); err != nil {
+		t.Errorf("DeleteVM while the pool is down: %v", err)
+	}
+	if left, err := os.ReadDir(h.Images()); err != nil || len(left) != 0 {
+		t.Errorf("files left in the pool: %v, %v", left, err)
+	}
+}

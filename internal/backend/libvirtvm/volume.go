@@ -186,11 +186,24 @@ func (d *Driver) backing(ctx context.Context, l *libvirt.Libvirt, id string, siz
 
 // findVolume returns the volume of the pool, or nil when there is none.
 func findVolume(l *libvirt.Libvirt, pool libvirt.StoragePool, name string) (*libvirt.StorageVol, error) {
-	vol, err := l.StorageVolLookupByName(pool, name)
+	vol, err := volumeIn(l, pool, name)
 	if is(err, libvirt.ErrNoStorageVol) {
 		return nil, nil
 	}
 	return &vol, err
+}
+
+// volumeIn returns the volume of the pool. One that does not run, as after a
+// reboot of the host, is started: it tells nothing of its volumes before.
+func volumeIn(l *libvirt.Libvirt, pool libvirt.StoragePool, name string) (libvirt.StorageVol, error) {
+	vol, err := l.StorageVolLookupByName(pool, name)
+	if !is(err, libvirt.ErrOperationInvalid) {
+		return vol, err
+	}
+	if err := l.StoragePoolCreate(pool, 0); err != nil && !is(err, libvirt.ErrOperationInvalid) { // somebody else was faster
+		return vol, fmt.Errorf("start storage pool %q: %w", pool.Name, err)
+	}
+	return l.StorageVolLookupByName(pool, name)
 }
 
 // createVolume makes the volume; one that is there already, made by an earlier
