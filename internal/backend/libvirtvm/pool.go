@@ -1,7 +1,6 @@
 package libvirtvm
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,7 +15,7 @@ import (
 
 // poolNamed returns the pool, started. The pool "default" is made when there is
 // none, where libvirt's own tools make it; any other must exist.
-func (d *Driver) poolNamed(ctx context.Context, l *libvirt.Libvirt, name string) (libvirt.StoragePool, error) {
+func (d *Driver) poolNamed(l *libvirt.Libvirt, name string) (libvirt.StoragePool, error) {
 	if name == "" {
 		name = d.pool
 	}
@@ -94,23 +93,34 @@ func (d *Driver) imagesDir() (string, error) {
 	return filepath.Join(home, ".local", "share", "libvirt", "images"), nil
 }
 
-// volumePath returns the path that a volume of the pool has or will have.
-func volumePath(l *libvirt.Libvirt, pool libvirt.StoragePool, name string) (string, error) {
+// describePool returns what the pool is.
+func describePool(l *libvirt.Libvirt, pool libvirt.StoragePool) (domxml.Pool, error) {
 	doc, err := l.StoragePoolGetXMLDesc(pool, 0)
 	if err != nil {
-		return "", err
+		return domxml.Pool{}, err
 	}
-	p, err := domxml.ParsePool(doc)
+	return domxml.ParsePool(doc)
+}
+
+// imagePath returns the path that an image file of the pool has or will have. A
+// pool whose volumes are no files, such as LVM's, cannot hold one.
+func imagePath(l *libvirt.Libvirt, pool libvirt.StoragePool, name string) (string, error) {
+	p, err := describePool(l, pool)
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(p.Path, name), nil
+	switch p.Type {
+	case "dir", "fs", "netfs", "vstorage":
+		return filepath.Join(p.Path, name), nil
+	}
+	err = fault.Errorf(fault.Unsupported, "storage pool %q is of the type %s, which holds no image files", pool.Name, p.Type)
+	return "", fault.At("pool", fault.WithHint(err, "name a pool of the type dir, fs or netfs"))
 }
 
 // lookupVolume returns the volume with the id and its description. A pool does
 // not notice files that others put into it, so one that seems to be missing is
 // looked for again after a refresh.
-func (d *Driver) lookupVolume(ctx context.Context, l *libvirt.Libvirt, id string) (libvirt.StorageVol, domxml.Volume, error) {
+func (d *Driver) lookupVolume(l *libvirt.Libvirt, id string) (libvirt.StorageVol, domxml.Volume, error) {
 	none := libvirt.StorageVol{}
 	poolName, name, ok := spec.SplitVolumeID(id)
 	if !ok {
@@ -168,14 +178,14 @@ func idAt(l *libvirt.Libvirt, path string) (string, error) {
 		return "", err
 	}
 	for _, pool := range pools {
-		at, err := volumePath(l, pool, filepath.Base(path))
+		p, err := describePool(l, pool)
 		if is(err, libvirt.ErrNoStoragePool) {
 			continue // gone since the listing
 		}
 		if err != nil {
 			return "", err
 		}
-		if at == path {
+		if filepath.Join(p.Path, filepath.Base(path)) == path {
 			return spec.VolumeID(pool.Name, filepath.Base(path)), nil
 		}
 	}

@@ -18,13 +18,13 @@ import (
 
 // resolve finds the paths and names that the VM's definition needs. Disks that
 // the VM will own get the path that they will have.
-func (d *Driver) resolve(ctx context.Context, l *libvirt.Libvirt, vm spec.VM) (domxml.VM, error) {
+func (d *Driver) resolve(l *libvirt.Libvirt, vm spec.VM) (domxml.VM, error) {
 	out := domxml.VM{VM: vm}
 	if vm.Disks != nil {
 		out.Disks = map[string]domxml.Disk{}
 	}
 	for _, key := range slices.Sorted(maps.Keys(vm.Disks)) {
-		disk, err := d.resolveDisk(ctx, l, vm, key)
+		disk, err := d.resolveDisk(l, vm, key)
 		if err != nil {
 			return out, under("disks."+key, err)
 		}
@@ -45,9 +45,9 @@ func (d *Driver) resolve(ctx context.Context, l *libvirt.Libvirt, vm spec.VM) (d
 		out.NICs[key] = nic
 	}
 	if digest := vm.SeedDigest(); digest != "" {
-		seed, err := d.resolveSeed(ctx, l, vm, digest)
+		seed, err := d.resolveSeed(l, vm, digest)
 		if err != nil {
-			return out, fault.At("cloud_init", err)
+			return out, atSeed(err)
 		}
 		out.Seed = seed
 	}
@@ -62,29 +62,37 @@ func under(field string, err error) error {
 	return fault.At(field, err)
 }
 
-func (d *Driver) resolveDisk(ctx context.Context, l *libvirt.Libvirt, vm spec.VM, key string) (domxml.Disk, error) {
+// atSeed puts an error at the seed, which has no pool of its own to point at.
+func atSeed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fault.Error{Kind: fault.KindOf(err), Field: "cloud_init", Err: err}
+}
+
+func (d *Driver) resolveDisk(l *libvirt.Libvirt, vm spec.VM, key string) (domxml.Disk, error) {
 	disk := vm.Disks[key]
 	if !disk.Owned() {
-		_, v, err := d.lookupVolume(ctx, l, disk.Volume)
+		_, v, err := d.lookupVolume(l, disk.Volume)
 		if fault.KindOf(libvirtconn.Fault(err)) == fault.NotFound {
 			err = fault.At("volume", fault.Errorf(fault.NotFound, "there is no volume %q on the host: %w", disk.Volume, err))
 		}
 		return domxml.Disk{Disk: disk, ID: disk.Volume, Path: v.Path, Format: v.Format, Block: v.Block}, err
 	}
 	if disk.Backing != "" {
-		if _, err := d.backing(ctx, l, disk.Backing, disk.Size); err != nil {
+		if _, err := d.backing(l, disk.Backing, disk.Size); err != nil {
 			if fault.FieldOf(err) == "" {
 				err = fault.At("backing", err)
 			}
 			return domxml.Disk{}, err
 		}
 	}
-	pool, err := d.poolNamed(ctx, l, disk.Pool)
+	pool, err := d.poolNamed(l, disk.Pool)
 	if err != nil {
 		return domxml.Disk{}, err
 	}
 	name := diskName(vm, key)
-	path, err := volumePath(l, pool, name)
+	path, err := imagePath(l, pool, name)
 	return domxml.Disk{Disk: disk, ID: spec.VolumeID(pool.Name, name), Path: path, Format: spec.FormatQCOW2}, err
 }
 
@@ -117,13 +125,13 @@ func networkName(l *libvirt.Libvirt, ref string) (string, error) {
 
 // resolveSeed names the volume of the seed. Its name follows the contents: a
 // changed seed is another volume, so the one in use is never written to.
-func (d *Driver) resolveSeed(_ context.Context, l *libvirt.Libvirt, vm spec.VM, digest string) (*domxml.Seed, error) {
-	pool, err := d.poolNamed(context.Background(), l, "")
+func (d *Driver) resolveSeed(l *libvirt.Libvirt, vm spec.VM, digest string) (*domxml.Seed, error) {
+	pool, err := d.poolNamed(l, "")
 	if err != nil {
 		return nil, err
 	}
 	name := fmt.Sprintf("%s.%s.seed-%s.iso", vm.Name, spec.ShortID(vm.UUID), digest[:8])
-	path, err := volumePath(l, pool, name)
+	path, err := imagePath(l, pool, name)
 	return &domxml.Seed{ID: spec.VolumeID(pool.Name, name), Path: path, Digest: digest}, err
 }
 
@@ -132,7 +140,7 @@ func (d *Driver) makeOwned(ctx context.Context, vm spec.VM, info spec.VMInfo) er
 	var seed *domxml.SeedRecord
 	err := d.withDomain(ctx, vm.UUID, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
 		for _, key := range slices.Sorted(maps.Keys(info.OwnedDisks)) {
-			if err := d.makeDisk(ctx, l, info.OwnedDisks[key], vm.Disks[key]); err != nil {
+			if err := d.makeDisk(l, info.OwnedDisks[key], vm.Disks[key]); err != nil {
 				return under("disks."+key, err)
 			}
 		}
@@ -150,12 +158,12 @@ func (d *Driver) makeOwned(ctx context.Context, vm spec.VM, info spec.VMInfo) er
 	if err != nil || seed == nil {
 		return err
 	}
-	return fault.At("cloud_init", d.makeSeed(ctx, vm, seed.Volume))
+	return atSeed(d.makeSeed(ctx, vm, seed.Volume))
 }
 
-func (d *Driver) makeDisk(ctx context.Context, l *libvirt.Libvirt, id string, disk spec.Disk) error {
+func (d *Driver) makeDisk(l *libvirt.Libvirt, id string, disk spec.Disk) error {
 	poolName, name, _ := spec.SplitVolumeID(id)
-	pool, err := d.poolNamed(ctx, l, poolName)
+	pool, err := d.poolNamed(l, poolName)
 	if err != nil {
 		return err
 	}
@@ -169,7 +177,7 @@ func (d *Driver) makeDisk(ctx context.Context, l *libvirt.Libvirt, id string, di
 	size := disk.Size
 	var backing *domxml.Volume
 	if disk.Backing != "" {
-		if backing, err = d.backing(ctx, l, disk.Backing, disk.Size); err != nil {
+		if backing, err = d.backing(l, disk.Backing, disk.Size); err != nil {
 			return err
 		}
 		size = max(size, backing.Capacity)
@@ -188,7 +196,7 @@ func (d *Driver) makeSeed(ctx context.Context, vm spec.VM, id string) error {
 	poolName, name, _ := spec.SplitVolumeID(id)
 	var vol *libvirt.StorageVol
 	err = d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
-		pool, err := d.poolNamed(ctx, l, poolName)
+		pool, err := d.poolNamed(l, poolName)
 		if err != nil {
 			return err
 		}

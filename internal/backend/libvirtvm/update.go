@@ -69,7 +69,7 @@ func (d *Driver) update(ctx context.Context, want spec.VM, plan change.Plan, off
 func (d *Driver) preflight(ctx context.Context, want spec.VM) (*domxml.VM, error) {
 	var out domxml.VM
 	err := d.conn.Do(ctx, func(l *libvirt.Libvirt) (err error) {
-		out, err = d.resolve(ctx, l, want)
+		out, err = d.resolve(l, want)
 		return err
 	})
 	return &out, err

@@ -19,7 +19,7 @@ import (
 func (d *Driver) VolumeUsers(ctx context.Context, id string) ([]string, error) {
 	var users []string
 	err := d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
-		vol, v, err := d.lookupVolume(ctx, l, id)
+		vol, v, err := d.lookupVolume(l, id)
 		if err != nil {
 			return err
 		}

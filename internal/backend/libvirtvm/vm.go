@@ -142,7 +142,7 @@ func (d *Driver) define(ctx context.Context, host domxml.Host, vm spec.VM) (made
 			}
 			return taken("VM", vm.Name, other.UUID)
 		}
-		resolved, err := d.resolve(ctx, l, vm)
+		resolved, err := d.resolve(l, vm)
 		if err != nil {
 			return err
 		}

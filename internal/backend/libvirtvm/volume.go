@@ -43,12 +43,17 @@ func (d *Driver) CreateVolume(ctx context.Context, v spec.Volume) (spec.VolumeIn
 	defer unlock()
 	var id string
 	err = d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
-		pool, err := d.poolNamed(ctx, l, v.Pool)
+		pool, err := d.poolNamed(l, v.Pool)
 		if err != nil {
 			return err
 		}
+		if v.Format == spec.FormatQCOW2 {
+			if _, err := imagePath(l, pool, v.OwnName()); err != nil {
+				return err
+			}
+		}
 		id = spec.VolumeID(pool.Name, v.OwnName())
-		return d.allocate(ctx, l, pool, v, src)
+		return d.allocate(l, pool, v, src)
 	})
 	if err == nil && v.Source != nil {
 		err = d.fill(ctx, id, v, src)
@@ -94,7 +99,7 @@ func inspect(v spec.Volume) (image.Info, error) {
 
 // allocate makes the empty volume, or finds the one that an earlier call made. A
 // volume that was being filled then is made anew.
-func (d *Driver) allocate(ctx context.Context, l *libvirt.Libvirt, pool libvirt.StoragePool, v spec.Volume, src image.Info) error {
+func (d *Driver) allocate(l *libvirt.Libvirt, pool libvirt.StoragePool, v spec.Volume, src image.Info) error {
 	name := v.OwnName()
 	mark, err := findVolume(l, pool, name+unfinished)
 	if err != nil {
@@ -116,7 +121,7 @@ func (d *Driver) allocate(ctx context.Context, l *libvirt.Libvirt, pool libvirt.
 	size := max(v.Size, src.VirtualSize)
 	var backing *domxml.Volume
 	if v.Backing != "" {
-		if backing, err = d.backing(ctx, l, v.Backing, size); err != nil {
+		if backing, err = d.backing(l, v.Backing, size); err != nil {
 			return fault.At("backing", err)
 		}
 		size = max(size, backing.Capacity)
@@ -171,8 +176,8 @@ func (d *Driver) noGrowth() error {
 }
 
 // backing returns the volume that an overlay of the size goes on.
-func (d *Driver) backing(ctx context.Context, l *libvirt.Libvirt, id string, size spec.Size) (*domxml.Volume, error) {
-	_, base, err := d.lookupVolume(ctx, l, id)
+func (d *Driver) backing(l *libvirt.Libvirt, id string, size spec.Size) (*domxml.Volume, error) {
+	_, base, err := d.lookupVolume(l, id)
 	switch {
 	case fault.KindOf(libvirtconn.Fault(err)) == fault.NotFound:
 		return nil, fault.Errorf(fault.NotFound, "there is no volume %q to go on: %w", id, err)
@@ -294,7 +299,7 @@ func (d *Driver) discard(ctx context.Context, id string, failed error) error {
 func (d *Driver) Volume(ctx context.Context, id string) (spec.VolumeInfo, error) {
 	var info spec.VolumeInfo
 	err := d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
-		_, v, err := d.lookupVolume(ctx, l, id)
+		_, v, err := d.lookupVolume(l, id)
 		if err != nil {
 			return err
 		}
@@ -328,7 +333,7 @@ func (d *Driver) GrowVolume(ctx context.Context, id string, size spec.Size) erro
 		return d.noGrowth()
 	}
 	return d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
-		vol, v, err := d.lookupVolume(ctx, l, id)
+		vol, v, err := d.lookupVolume(l, id)
 		if err != nil || v.Capacity >= size {
 			return err
 		}

@@ -1,11 +1,17 @@
 package libvirtvm
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	libvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/lab"
+	"github.com/novacron/terraform-provider-novacron/internal/libvirtconn"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
 )
 
@@ -55,5 +61,41 @@ func TestTheBackingVolumeIsNamedWhileItsPoolIsDown(t *testing.T) {
 	got, err := d.Volume(t.Context(), top.ID)
 	if err != nil || got.Backing != base.ID {
 		t.Errorf("Volume while the pool of its backing volume is down = backing %q, %v; want %q", got.Backing, err, base.ID)
+	}
+}
+
+func TestAPoolThatHoldsNoImageFilesIsRefused(t *testing.T) {
+	h := lab.ForTest(t)
+	ctx := t.Context()
+	virsh(t, h, "pool-define-as", "bus", "scsi", "--adapter-name", "host0", "--target", "/dev/disk/by-path")
+	conn, err := libvirtconn.New(libvirtconn.Options{URI: h.URI()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.Do(ctx, func(l *libvirt.Libvirt) error {
+		pool, err := l.StoragePoolLookupByName("bus")
+		if err != nil {
+			return err
+		}
+		_, err = imagePath(l, pool, "x.qcow2")
+		if !errors.Is(err, fault.Unsupported) || fault.FieldOf(err) != "pool" || !strings.Contains(err.Error(), "scsi") {
+			t.Errorf("imagePath in a pool of SCSI disks = %v at %q; want unsupported, naming the type, at pool", err, fault.FieldOf(err))
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestASeedWithoutItsPoolIsAnErrorAtTheSeed(t *testing.T) {
+	h := lab.ForTest(t)
+	d := New(open(t, h).conn, "nowhere", "qemu")
+	_, err := d.CreateVM(t.Context(), spec.VM{
+		UUID: spec.Identity("t", "vm", "seeded"), Name: "seeded", CPUs: 1, Memory: 128 * spec.MiB, Power: spec.Stopped,
+		CloudInit: &spec.CloudInit{UserData: "#cloud-config\n"},
+	})
+	if !errors.Is(err, fault.NotFound) || fault.FieldOf(err) != "cloud_init" {
+		t.Errorf("CreateVM whose target names a pool that is not there = %v at %q; want not found at cloud_init", err, fault.FieldOf(err))
 	}
 }
