@@ -172,6 +172,33 @@ func TestAChangeKeepsWhatWasAddedByHand(t *testing.T) {
 	}
 }
 
+func TestAnotherVolumeTakesThePlaceOfOneWithASnapshot(t *testing.T) {
+	vm := exampleVM()
+	d, err := New(Host{VirtType: "qemu", Arch: "x86_64"}, vm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := &d.Devices.Disks[1]
+	data.Source = diskSource("/p/data.snap", false)
+	data.BackingStore = &libvirtxml.DomainDiskBackingStore{
+		Source:       diskSource("/p/data.qcow2", false),
+		BackingStore: &libvirtxml.DomainDiskBackingStore{Source: diskSource("/p/base.qcow2", false)},
+	}
+	for volume, want := range map[string]string{"data": "/p/data.snap", "base": "/p/base.qcow2"} {
+		p, err := Parse(marshal(t, d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		vm.Disks["data"] = Disk{Disk: spec.Disk{Volume: "default/" + volume}, ID: "default/" + volume, Path: "/p/" + volume + ".qcow2", Format: "qcow2"}
+		if err := Apply(p.Domain, vm); err != nil {
+			t.Fatal(err)
+		}
+		if got := pathOf(p.Domain.Devices.Disks[1].Source); got != want {
+			t.Errorf("after Apply of volume %s over a snapshot of data the disk is %s, want %s", volume, got, want)
+		}
+	}
+}
+
 func TestASeedThatSaysTheSameStaysWhereItIs(t *testing.T) {
 	for _, c := range []struct {
 		digest, path string

@@ -113,7 +113,7 @@ func (p *Parsed) readDisks() {
 		r := p.Meta.Disks[i]
 		disk := spec.Disk{Bus: el.Target.Bus, ReadOnly: el.ReadOnly != nil}
 		switch {
-		case pathOf(el.Source) != r.Path:
+		case !isOver(el, r.Path):
 			disk.Volume = cmp.Or(sourceName(el.Source), "empty") // put there by hand: shown as it is
 		case r.Owned:
 			p.OwnedDisks[r.Key] = r.Volume
@@ -167,6 +167,17 @@ func Needs(el libvirtxml.DomainDisk, pool, name, path string) bool {
 		}
 	}
 	return Opens(el, pool, name, path)
+}
+
+// isOver reports whether the disk is the image at the path, or an external
+// snapshot of it: then what the guest wrote since is in the files above.
+func isOver(el libvirtxml.DomainDisk, path string) bool {
+	for b := el.BackingStore; b != nil; b = b.BackingStore {
+		if pathOf(b.Source) == path {
+			return true
+		}
+	}
+	return pathOf(el.Source) == path
 }
 
 func sourceIs(s *libvirtxml.DomainDiskSource, pool, name, path string) bool {

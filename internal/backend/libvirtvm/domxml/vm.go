@@ -197,7 +197,9 @@ func applyDisks(d *libvirtxml.Domain, old *Metadata, disks map[string]Disk) []Di
 		disk := disks[key]
 		el := libvirtxml.DomainDisk{Device: "disk"}
 		if r := old.disk(key); r != nil {
-			el = present[r.Target]
+			if el = present[r.Target]; r.Path != disk.Path {
+				el.Source, el.BackingStore = nil, nil // another image takes its place
+			}
 		}
 		bus := cmp.Or(disk.Bus, spec.BusVirtio)
 		if el.Target == nil || el.Target.Bus != bus {
@@ -231,7 +233,7 @@ func fillDisk(el *libvirtxml.DomainDisk, key string, disk Disk, order uint) {
 	if el.Driver == nil {
 		el.Driver = &libvirtxml.DomainDiskDriver{Name: "qemu", Discard: "unmap"}
 	}
-	if pathOf(el.Source) != disk.Path {
+	if !isOver(*el, disk.Path) {
 		el.Driver.Type = disk.Format
 		el.Source, el.BackingStore = diskSource(disk.Path, disk.Block), nil
 	}
