@@ -46,7 +46,7 @@ func Seed(vm spec.VM) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seed of VM %q: %w", vm.Name, err)
 	}
-	defer w.Cleanup()
+	defer func() { _ = w.Cleanup() }() // of a temporary directory
 	files := []struct{ name, content string }{
 		{"meta-data", string(meta)},
 		{"user-data", userData(c.UserData)},

@@ -140,7 +140,7 @@ func HintOf(err error) string {
 // find returns the first non-empty answer along the chain of causes.
 func find(err error, get func(*Error) string) string {
 	for err != nil {
-		if e, ok := err.(*Error); ok {
+		if e, ok := err.(*Error); ok { //nolint:errorlint // this walks the chain itself
 			if s := get(e); s != "" {
 				return s
 			}

@@ -180,7 +180,7 @@ func (m *machine) interrupt(thread int, done <-chan error) {
 		// a thread, and that it ignores when unexpected.
 		_ = unix.Tgkill(unix.Getpid(), thread, unix.SIGURG)
 		select {
-		case <-done:
+		case <-done: //nolint:errcheck // how it ended is known: it was interrupted
 			return
 		case <-time.After(time.Millisecond):
 		}

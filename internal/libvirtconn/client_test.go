@@ -209,7 +209,7 @@ func testLongCall(t *testing.T, h *lab.Host, uri string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Do(ctx, func(l *libvirt.Libvirt) error { return l.DomainDestroy(d) }) //nolint:errcheck // the host goes away
+	defer c.Do(ctx, func(l *libvirt.Libvirt) error { return l.DomainDestroy(d) })
 	qemu := findQEMU(t, "guest="+name)
 	stop(t, qemu, true)
 	time.AfterFunc(2*time.Second, func() { stop(t, qemu, false) })

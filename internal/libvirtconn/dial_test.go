@@ -175,7 +175,7 @@ func serve(t *testing.T, f func(net.Conn)) (uri string) {
 }
 
 func TestWhatAnswersIsNotADaemonWeCanUse(t *testing.T) {
-	read := func(c net.Conn) { c.Read(make([]byte, headerLen)) } //nolint:errcheck // whatever it says
+	read := func(c net.Conn) { c.Read(make([]byte, headerLen)) }
 	cases := []struct {
 		name       string
 		answer     func(net.Conn)
@@ -187,7 +187,7 @@ func TestWhatAnswersIsNotADaemonWeCanUse(t *testing.T) {
 		{"it hangs up", read, fault.Unavailable, "the connection broke", "took the connection and hung up"},
 		{"it wants a login", func(c net.Conn) {
 			read(c)
-			c.Write(frame(66, typeReply, 1, statusError, encodeRemoteError(45, "authentication required", 0))) //nolint:errcheck
+			c.Write(frame(66, typeReply, 1, statusError, encodeRemoteError(45, "authentication required", 0)))
 			read(c)
 		}, fault.Denied, "authentication required", "auth_tcp"},
 		{"it says nothing", func(c net.Conn) { read(c); read(c) }, fault.Unavailable, "no answer within 1s", "firewall"},

@@ -163,7 +163,7 @@ func (f *feeder) account(moved bool, err error) bool {
 		f.progress(f.done)
 		return true // an error that came with content comes again
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is a source that broke off
 		f.err = err
 	}
 	return err == nil

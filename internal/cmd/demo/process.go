@@ -40,7 +40,7 @@ func startProcess(pidFile, log string, env []string, program string, args ...str
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", program, err)
 	}
-	go cmd.Wait() // reaped while this process lives; later it is init's
+	go func() { _ = cmd.Wait() }() // reaped while this process lives; later it is init's
 	b, err := json.Marshal(daemon{cmd.Process.Pid, cmd.Path})
 	if err != nil {
 		return err

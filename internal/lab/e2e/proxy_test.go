@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -114,13 +113,6 @@ func (p *proxy) arm(h hooks) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hooks, p.changes, p.log = h, 0, nil
-}
-
-// calls returns the calls since the proxy was armed.
-func (p *proxy) calls() []call {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.log)
 }
 
 // cut ends all connections as a network that went away would.
