@@ -62,7 +62,7 @@ func (d *Driver) StopVM(ctx context.Context, id string, off spec.Shutdown) error
 			return err
 		}
 		if !off.Force {
-			err := fault.Errorf(fault.Busy, "the guest did not power off within %s", off.Timeout)
+			err := fault.Errorf(fault.Busy, "the guest is paused, or did not power off within %s", off.Timeout)
 			return fault.WithHint(err, "raise shutdown.timeout, or set shutdown.force = true")
 		}
 	}
@@ -101,10 +101,11 @@ func persist(l *libvirt.Libvirt, dom libvirt.Domain) error {
 }
 
 // shutdown asks the guest to power off and waits up to timeout; done is whether
-// it did.
+// it did. One that is paused hears nothing and is not waited for.
 func (d *Driver) shutdown(ctx context.Context, id string, timeout time.Duration) (done bool, err error) {
 	deadline := time.Now().Add(timeout)
 	var asked time.Time
+	var paused bool
 	for {
 		err := d.withDomain(ctx, id, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
 			power, err := powerOf(l, dom)
@@ -115,7 +116,7 @@ func (d *Driver) shutdown(ctx context.Context, id string, timeout time.Duration)
 				return destroy(l, dom) // there is nobody to ask: seen at the next look
 			}
 			done = power == spec.Stopped
-			if done || power == spec.Paused || time.Since(asked) < offAgain {
+			if paused = power == spec.Paused; done || paused || time.Since(asked) < offAgain {
 				return nil
 			}
 			asked = time.Now()
@@ -125,7 +126,7 @@ func (d *Driver) shutdown(ctx context.Context, id string, timeout time.Duration)
 			}
 			return err
 		})
-		if err != nil || done || time.Now().After(deadline) {
+		if err != nil || done || paused || time.Now().After(deadline) {
 			return done, err
 		}
 		select {

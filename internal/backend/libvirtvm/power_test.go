@@ -1,11 +1,13 @@
 package libvirtvm
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/novacron/terraform-provider-novacron/internal/fault"
 	"github.com/novacron/terraform-provider-novacron/internal/lab"
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
 )
@@ -46,5 +48,26 @@ func TestAVMThatCrashedIsStartedAndStopped(t *testing.T) {
 				t.Errorf("VM = %s, %v; want %s", now.Power, err, c.want)
 			}
 		})
+	}
+}
+
+func TestAPausedVMIsNotWaitedFor(t *testing.T) {
+	h := lab.ForTest(t)
+	d := open(t, h)
+	foreign(t, h, "frozen", "")
+	virsh(t, h, "start", "--paused", "frozen")
+	vm, err := d.FindVM(t.Context(), "frozen")
+	if err != nil || vm.Power != spec.Paused {
+		t.Fatalf("FindVM = %s, %v; want paused", vm.Power, err)
+	}
+	start := time.Now()
+	if err := d.StopVM(t.Context(), vm.UUID, spec.Shutdown{Timeout: time.Minute}); !errors.Is(err, fault.Busy) {
+		t.Errorf("StopVM of a paused VM without force = %v, want busy", err)
+	}
+	if err := d.StopVM(t.Context(), vm.UUID, spec.Shutdown{Timeout: time.Minute, Force: true}); err != nil {
+		t.Errorf("StopVM of a paused VM with force = %v", err)
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("StopVM of a paused VM waited %s for a guest that hears nothing", took)
 	}
 }
