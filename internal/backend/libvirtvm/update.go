@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 
 	libvirt "github.com/digitalocean/go-libvirt"
@@ -38,6 +39,9 @@ func (d *Driver) update(ctx context.Context, want spec.VM, plan change.Plan, off
 	if err != nil {
 		return spec.VMInfo{}, err
 	}
+	if err := d.unsaved(ctx, have, plan); err != nil {
+		return spec.VMInfo{}, err
+	}
 	if err := d.grow(ctx, have, want, plan); err != nil {
 		return spec.VMInfo{}, err
 	}
@@ -62,6 +66,26 @@ func (d *Driver) update(ctx context.Context, want spec.VM, plan change.Plan, off
 		return spec.VMInfo{}, err
 	}
 	return d.VM(ctx, want.UUID)
+}
+
+// hardware is what a saved state holds a copy of.
+var hardware = regexp.MustCompile(`^(cpus|memory|kernel|initrd|cmdline|cloud_init|disks\.[^.]+(\.bus|\.read_only)?|nics\.[^.]+(\.network|\.mac|\.model)?)$`)
+
+// unsaved refuses to change the hardware of a VM that is off with its memory
+// saved: it would go on where it was, on what it had.
+func (d *Driver) unsaved(ctx context.Context, have spec.VMInfo, plan change.Plan) error {
+	i := slices.IndexFunc(plan.Ops, func(op change.Op) bool { return hardware.MatchString(op.Field) })
+	if i < 0 || have.Power != spec.Stopped {
+		return nil
+	}
+	return d.withDomain(ctx, have.UUID, func(l *libvirt.Libvirt, dom libvirt.Domain) error {
+		saved, err := l.DomainHasManagedSaveImage(dom, 0)
+		if err != nil || saved == 0 {
+			return err
+		}
+		err = fault.Errorf(fault.Conflict, "the VM is off with its memory saved, and would go on with what it had")
+		return fault.At(plan.Ops[i].Field, fault.WithHint(err, "start it first, or give up the saved memory: virsh managedsave-remove %s", dom.Name))
+	})
 }
 
 // preflight resolves everything that the wanted VM refers to before anything is
