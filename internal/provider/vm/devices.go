@@ -83,6 +83,7 @@ func (p *planner) lost(diags *diag.Diagnostics) {
 	for _, key := range keys(p.have.Disks) {
 		gone := slices.ContainsFunc(p.ops.Ops, func(op change.Op) bool { return op.Field == "disks."+key })
 		if disk := p.have.Disks[key]; gone && disk.Owned() {
+			protect(p.state, fmt.Sprintf("delete disk %q of", key), diags)
 			diags.AddAttributeWarning(path.Root("disks"), "Disk Will Be Deleted",
 				fmt.Sprintf("disk %q (%s) of VM %q on target %q is the VM's own: it is deleted with everything on it", key, disk.Size, p.want.Name, p.state.Location.ValueString()))
 		}

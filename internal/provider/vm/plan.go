@@ -364,7 +364,7 @@ func reasons(ops change.Plan, class change.Class) string {
 	return strings.Join(all, ", ")
 }
 
-// protect refuses to lose a VM that is protected.
+// protect refuses to lose a VM that is protected, or what is on its own disks.
 func protect(state *model, verb string, diags *diag.Diagnostics) {
 	if state == nil || !state.DeletionProtection.ValueBool() {
 		return

@@ -200,6 +200,14 @@ func TestDeletionProtection(t *testing.T) {
 	}
 	c.Write(web(`deletion_protection = true`, `target = "other"`))
 	c.WantError(c.Plan(), "VM Is Protected", "deletion_protection = true", "replace")
+	c.Write(web(`deletion_protection = true`, `disks = { data = { size = "1GiB" } }`))
+	c.MustApply()
+	c.Write(web(`deletion_protection = true`, `disks = {}`))
+	if r := c.Plan(); !r.Failed {
+		t.Error("the plan deletes a disk of a protected VM")
+	} else if d, ok := acctest.Find(r.Errors, "VM Is Protected"); !ok || !strings.Contains(d.Detail, `delete disk "data" of it`) {
+		t.Errorf("the plan says %v; want the disk", r.Errors)
+	}
 	c.Write(web())
 	c.MustApply()
 	if r := c.Destroy(); r.Failed {

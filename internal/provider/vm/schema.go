@@ -300,7 +300,7 @@ func policyAttributes() map[string]schema.Attribute {
 			Optional:            true,
 			Computed:            true,
 			Default:             booldefault.StaticBool(false),
-			MarkdownDescription: "Whether plans that destroy or replace the VM fail. To lift it, apply `false` first. Default: false. Change: none.",
+			MarkdownDescription: "Whether plans that destroy or replace the VM, or delete a disk of its own, fail. To lift it, apply `false` first. Default: false. Change: none.",
 		},
 	}
 }
