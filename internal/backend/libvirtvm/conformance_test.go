@@ -2,7 +2,6 @@ package libvirtvm
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -146,11 +145,4 @@ func TestConformanceOnLibvirtsTestDriver(t *testing.T) {
 		Prefix: prefix, CIDR: netip.MustParsePrefix(h.Subnet(0) + ".0/24"),
 		Open: p.open, CrashAfter: p.crashAfter, Leftovers: p.leftovers, Guest: p.guest, Mock: true,
 	})
-}
-
-func TestSuiteNeedsItsSocket(t *testing.T) { // the control of crashAfter
-	f := &fuse{socket: "/nowhere", left: 1}
-	if _, err := f.dial(t.Context()); err == nil || errors.Is(err, errBurnt) {
-		t.Errorf("dial of a socket that is not there = %v, want the system's error", err)
-	}
 }

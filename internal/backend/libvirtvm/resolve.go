@@ -81,9 +81,6 @@ func (d *Driver) resolveDisk(l *libvirt.Libvirt, vm spec.VM, key string) (domxml
 	}
 	if disk.Backing != "" {
 		if _, err := d.backing(l, disk.Backing, disk.Size); err != nil {
-			if fault.FieldOf(err) == "" {
-				err = fault.At("backing", err)
-			}
 			return domxml.Disk{}, err
 		}
 	}
@@ -174,15 +171,7 @@ func (d *Driver) makeDisk(l *libvirt.Libvirt, id string, disk spec.Disk) error {
 	if have != nil {
 		return d.growFound(l, *have, disk.Size)
 	}
-	size := disk.Size
-	var backing *domxml.Volume
-	if disk.Backing != "" {
-		if backing, err = d.backing(l, disk.Backing, disk.Size); err != nil {
-			return err
-		}
-		size = max(size, backing.Capacity)
-	}
-	return createVolume(l, pool, name, spec.FormatQCOW2, size, backing)
+	return d.newVolume(l, pool, name, spec.FormatQCOW2, disk.Size, disk.Backing)
 }
 
 // makeSeed renders the seed in memory and uploads it, unless an earlier call did.

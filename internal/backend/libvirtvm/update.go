@@ -15,8 +15,9 @@ import (
 	"github.com/novacron/terraform-provider-novacron/internal/spec"
 )
 
-// UpdateVM changes the VM in place: what can be done live first, then the
-// definition, then one restart at most, then what is not needed any more goes.
+// UpdateVM changes the VM in place: what can be done live first; then the guest
+// is stopped if the change needs it; then the definition, what is new, and the
+// start; and at last what is not needed any more goes.
 func (d *Driver) UpdateVM(ctx context.Context, want spec.VM, plan change.Plan, off spec.Shutdown) (spec.VMInfo, error) {
 	if plan.Class() == change.Replace {
 		field := plan.Of(change.Replace)[0].Field
@@ -263,7 +264,7 @@ func (d *Driver) drop(ctx context.Context, id string) error {
 		for _, r := range p.Meta.Drops {
 			open, err := inUse(l, dom, r.Volume)
 			if err == nil && !open {
-				err = deleteOwned(l, r.Volume, dom.Name)
+				err = deleteVolume(l, r.Volume, dom.Name)
 			}
 			if open || fault.KindOf(err) == fault.Busy {
 				keep = append(keep, r)

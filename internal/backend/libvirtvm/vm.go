@@ -296,7 +296,7 @@ func (d *Driver) remove(ctx context.Context, id string, keep []string) error {
 			if slices.Contains(keep, volume) {
 				continue
 			}
-			if err := deleteOwned(l, volume, dom.Name); err != nil {
+			if err := deleteVolume(l, volume, dom.Name); err != nil {
 				return err
 			}
 		}
@@ -310,30 +310,4 @@ func (d *Driver) remove(ctx context.Context, id string, keep []string) error {
 		return nil
 	}
 	return err
-}
-
-// deleteOwned deletes a volume of the domain called owner, unless another needs
-// it.
-func deleteOwned(l *libvirt.Libvirt, id, owner string) error {
-	poolName, name, ok := spec.SplitVolumeID(id)
-	if !ok {
-		return nil
-	}
-	pool, err := l.StoragePoolLookupByName(poolName)
-	if is(err, libvirt.ErrNoStoragePool) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	vol, err := findVolume(l, pool, name)
-	if err != nil {
-		return err
-	}
-	if vol != nil {
-		if err := deleteUnused(l, *vol, owner); err != nil {
-			return err
-		}
-	}
-	return deleteNamed(l, pool, name+unfinished)
 }

@@ -118,15 +118,20 @@ func (d *Driver) allocate(l *libvirt.Libvirt, pool libvirt.StoragePool, v spec.V
 	if err != nil {
 		return err
 	}
-	size := max(v.Size, src.VirtualSize)
-	var backing *domxml.Volume
-	if v.Backing != "" {
-		if backing, err = d.backing(l, v.Backing, size); err != nil {
-			return fault.At("backing", err)
-		}
-		size = max(size, backing.Capacity)
+	return d.newVolume(l, pool, name, v.Format, max(v.Size, src.VirtualSize), v.Backing)
+}
+
+// newVolume makes an empty volume, or an overlay of the volume with the id
+// backing that is at least as large.
+func (d *Driver) newVolume(l *libvirt.Libvirt, pool libvirt.StoragePool, name, format string, size spec.Size, backing string) error {
+	if backing == "" {
+		return createVolume(l, pool, name, format, size, nil)
 	}
-	return createVolume(l, pool, name, v.Format, size, backing)
+	base, err := d.backing(l, backing, size)
+	if err != nil {
+		return err
+	}
+	return createVolume(l, pool, name, format, max(size, base.Capacity), base)
 }
 
 // filled reports whether the volume is there and was filled to the end.
@@ -180,7 +185,7 @@ func (d *Driver) backing(l *libvirt.Libvirt, id string, size spec.Size) (*domxml
 	_, base, err := d.lookupVolume(l, id)
 	switch {
 	case fault.KindOf(libvirtconn.Fault(err)) == fault.NotFound:
-		return nil, fault.Errorf(fault.NotFound, "there is no volume %q to go on: %w", id, err)
+		return nil, fault.At("backing", fault.Errorf(fault.NotFound, "there is no volume %q to go on: %w", id, err))
 	case err != nil:
 		return nil, err
 	case size != 0 && size < base.Capacity:
@@ -359,32 +364,33 @@ func growVolume(l *libvirt.Libvirt, vol libvirt.StorageVol, path string, size sp
 
 // DeleteVolume removes the volume, and the mark of one that was being filled.
 func (d *Driver) DeleteVolume(ctx context.Context, id string) error {
-	return d.conn.Do(ctx, func(l *libvirt.Libvirt) error {
-		poolName, name, ok := spec.SplitVolumeID(id)
-		if !ok {
-			return nil
-		}
-		pool, err := l.StoragePoolLookupByName(poolName)
-		if is(err, libvirt.ErrNoStoragePool) {
-			return nil
-		}
-		if err != nil {
+	return d.conn.Do(ctx, func(l *libvirt.Libvirt) error { return deleteVolume(l, id, "") })
+}
+
+// deleteVolume is DeleteVolume, for which the domain called except may have the
+// volume: it goes too.
+func deleteVolume(l *libvirt.Libvirt, id, except string) error {
+	poolName, name, ok := spec.SplitVolumeID(id)
+	if !ok {
+		return nil
+	}
+	pool, err := l.StoragePoolLookupByName(poolName)
+	if is(err, libvirt.ErrNoStoragePool) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	vol, err := findVolume(l, pool, name)
+	if err != nil {
+		return err
+	}
+	if vol != nil {
+		if err := deleteUnused(l, *vol, except); err != nil {
 			return err
 		}
-		if err := d.startPool(l, pool); err != nil {
-			return err
-		}
-		vol, err := findVolume(l, pool, name)
-		if err != nil {
-			return err
-		}
-		if vol != nil {
-			if err := deleteUnused(l, *vol, ""); err != nil {
-				return err
-			}
-		}
-		return deleteNamed(l, pool, name+unfinished)
-	})
+	}
+	return deleteNamed(l, pool, name+unfinished)
 }
 
 func deleteIfThere(l *libvirt.Libvirt, vol libvirt.StorageVol) error {

@@ -66,11 +66,7 @@ func (d *demo) destroy(ctx context.Context) error {
 func (d *demo) cliConfig() string { return filepath.Join(d.dir, "terraform.rc") }
 
 func (d *demo) command(ctx context.Context, args ...string) *exec.Cmd {
-	program := "terraform"
-	if _, err := exec.LookPath(program); err != nil {
-		program = "tofu"
-	}
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, "terraform", args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.Dir = filepath.Join(d.dir, "scenario")
 	cmd.Env = append(os.Environ(), d.host.Env()...)

@@ -105,7 +105,7 @@ func TestSetup(t *testing.T) {
 		{"packages that bring nothing", fake{user: "root", release: debian, hollow: true, lacks: lacking("ip")}, forDemo, statusFailed,
 			[]string{apt + "install --yes --no-install-recommends iproute2"}, "ip is still not found"},
 		{"no sudo", fake{user: "plain", release: debian, lacks: lacking("ip", "virsh")}, forDemo, statusAsk, nil, "As root run: apt-get install iproute2 libvirt-clients"},
-		{"no terraform, which no distribution has", fake{user: "root", release: debian, lacks: lacking("terraform or tofu", "ip")}, forDemo, statusAsk, nil, "opentofu.org"},
+		{"no terraform, which no distribution has", fake{user: "root", release: debian, lacks: lacking("terraform", "ip")}, forDemo, statusAsk, nil, "developer.hashicorp.com"},
 		{"Fedora", fake{user: "root", release: "ID=fedora\n", lacks: lacking("ip", "virsh")}, forDemo, statusAsk, nil, "dnf install iproute libvirt-client"},
 		{"openSUSE", fake{user: "root", release: "ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"", lacks: lacking("xz")}, forDemo, statusAsk, nil, "zypper install xz"},
 		{"Arch", fake{user: "root", release: "ID=arch\n", lacks: lacking("virsh", "libvirtd")}, forDemo, statusAsk, nil, "pacman -S libvirt"},

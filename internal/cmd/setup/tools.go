@@ -26,8 +26,8 @@ func tools() []tool {
 		return map[family]string{familyDebian: debian, familyFedora: fedora, familySUSE: suse, familyArch: arch}
 	}
 	return []tool{
-		{name: "terraform or tofu", anyOf: []string{"terraform", "tofu"},
-			get: "install Terraform from https://developer.hashicorp.com/terraform/install or OpenTofu from https://opentofu.org/docs/intro/install and put it in the path"},
+		{name: "terraform", anyOf: []string{"terraform"},
+			get: "install Terraform from https://developer.hashicorp.com/terraform/install and put it in the path"},
 		{name: "libvirtd", packages: p("libvirt-daemon-system", "libvirt-daemon-kvm", "libvirt-daemon", "libvirt")},
 		{name: "libvirt's QEMU driver", packages: p("libvirt-daemon-driver-qemu", "libvirt-daemon-driver-qemu", "libvirt-daemon-driver-qemu", "libvirt"),
 			files: []string{"/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so", "/usr/lib64/libvirt/connection-driver/libvirt_driver_qemu.so", "/usr/lib/libvirt/connection-driver/libvirt_driver_qemu.so"}},
